@@ -1,0 +1,149 @@
+"""The status of one service and of the platform, as everybody is told it.
+
+These are the response models of the API, the input of the terminal and of the dashboard. They hold
+explicit fields only, so that nothing leaks by default.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+ConditionType = Literal["Ready", "Syncing", "Stalled", "Asleep", "Suspended", "RolledBack"]
+WorkerState = Literal["starting", "ready", "draining", "asleep", "stopped", "backoff", "failed"]
+
+
+class Told(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Condition(Told):
+    type: ConditionType
+    status: Literal["True", "False", "Unknown"]
+    reason: str
+    message: str
+    since: datetime
+    file: str | None = None
+    line: int | None = None
+
+
+class ProblemStatus(Told):
+    message: str
+    code: str
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+    excerpt: str | None = None
+    expected: str | None = None
+    remedy: str | None = None
+
+
+class ReleaseStatus(Told):
+    id: str
+    digest: str
+    revision: str
+    phase: str
+    reason: str | None = None
+    message: str | None = None
+    created_at: datetime
+    live_at: datetime | None = None
+    retired_at: datetime | None = None
+
+
+class WorkerStatus(Told):
+    id: str
+    release: str
+    pid: int | None
+    state: WorkerState
+    started_at: datetime | None = None
+    restarts: int = 0
+
+
+class EnvironmentStatus(Told):
+    id: str
+    packages: dict[str, str]
+
+
+class EventStatus(Told):
+    id: int
+    at: datetime
+    kind: str
+    service: str | None
+    release: str | None
+    message: str
+
+
+class ServiceStatus(Told):
+    name: str
+    description: str | None = None
+    path: str
+    """Where it answers on the services port: `/api/tasks/`."""
+    conditions: tuple[Condition, ...]
+    live: ReleaseStatus | None
+    candidate: ReleaseStatus | None
+    revision_attempted: str | None
+    revision_applied: str | None
+    revision_changed: str | None
+    """The revision that last changed this service."""
+    environment: EnvironmentStatus | None
+    workers: tuple[WorkerStatus, ...]
+    problems: tuple[ProblemStatus, ...] = ()
+    detail: str | None = None
+    """Output that explains a failure: a traceback, the resolver's words. Cut and redacted."""
+    events: tuple[EventStatus, ...] = ()
+
+
+class PhaseTime(Told):
+    name: str
+    service: str | None = None
+    started_at: datetime
+    seconds: float
+
+
+class ActionStatus(Told):
+    service: str
+    verb: Literal["start", "replace", "remove", "keep", "hold"]
+    why: str
+    outcome: Literal["pending", "done", "failed", "superseded"]
+    reason: str | None = None
+    message: str | None = None
+
+
+class SyncStatus(Told):
+    id: str
+    trigger: str
+    revision: str | None
+    state: Literal["waiting", "running", "done", "failed", "superseded"]
+    requested_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    message: str | None = None
+    actions: tuple[ActionStatus, ...] = ()
+    """Without those that keep: thousands of unchanged services are a count, not a list."""
+    kept: int = 0
+    phases: tuple[PhaseTime, ...] = ()
+
+
+class SourceStatus(Told):
+    url: str
+    branch: str
+    condition: Condition
+
+
+class PlatformStatus(Told):
+    version: str
+    python: str
+    source: SourceStatus
+    revision_attempted: str | None
+    revision_applied: str | None
+    services: int
+    counts: dict[str, int]
+    """How many services have each condition."""
+    last_sync: SyncStatus | None
+    ready: bool
+    started_at: datetime
+
+
+class PlanStatus(Told):
+    revision: str | None
+    actions: tuple[dict[str, Any], ...]

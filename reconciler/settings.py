@@ -1,0 +1,35 @@
+"""What the operator decided: flags and environment variables, read once, then frozen.
+
+Whom to trust is settled here and never by the repository that is followed.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    repository: str
+    """A path or a URL."""
+    branch: str
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = 8000
+    control_port: int = 8001
+    poll: float = 60.0
+    indexes: tuple[str, ...] = ()
+    """Package indexes; the first is the default one. Empty: the installer's own default."""
+    allow_builds: tuple[str, ...] = ()
+    """Packages that may be built from source, which runs their code; `*` allows all."""
+    allow_urls: tuple[str, ...] = ()
+    """Hosts from which a requirement may be a direct URL."""
+
+    def to_json(self) -> str:
+        return json.dumps({**asdict(self), "data": str(self.data)})
+
+    @classmethod
+    def from_json(cls, text: str) -> "Settings":
+        raw = json.loads(text)
+        lists = ("indexes", "allow_builds", "allow_urls")
+        return cls(**{**raw, "data": Path(raw["data"]), **{name: tuple(raw[name]) for name in lists}})
