@@ -1,0 +1,207 @@
+"""A release made runnable and kept so: its replicas, replaced when they die.
+
+This is the seam where another engine could take the place of processes on this machine: an `Engine`
+starts a release and gives a `Crew`; a crew says which of its workers can take connections, and is retired
+or discarded as a whole.
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Protocol
+
+from reconciler.model.failure import Failure, Reason, Stalled
+from reconciler.model.names import WorkerId
+from reconciler.worker.process import Exit, Worker
+from reconciler.worker.spec import ReleaseSpec, WorkerSockets
+from reconciler.worker.zygote import Forked, Zygotes
+
+CRASHES = 5
+CRASH_WINDOW = 60.0
+FIRST_PAUSE = 0.25
+LONGEST_PAUSE = 30.0
+
+
+class Ledger(Protocol):
+    """Where the intent to fork is written down before the fork, so that the next control finds the worker."""
+
+    async def intend(self, worker: WorkerId, spec: ReleaseSpec, sockets: WorkerSockets) -> None: ...
+
+    def forked(self, worker: WorkerId, process: Forked) -> None: ...
+
+    def gone(self, worker: WorkerId, end: Exit) -> None: ...
+
+
+class Crew:
+    """The workers of one release."""
+
+    def __init__(self, spec: ReleaseSpec, zygotes: Zygotes, ledger: Ledger, sockets: Callable[[], WorkerSockets]):
+        self.spec = spec
+        self.workers: list[Worker] = []
+        self.restarts = 0
+        self.crashes: list[float] = []
+        self.last_exit: Exit | None = None
+        self.on_change: Callable[[Crew], None] = lambda _crew: None
+        """Told when workers came, went, or gave up; whoever holds the table listens."""
+        self.on_crash_loop: Callable[[Crew], None] = lambda _crew: None
+        self._zygotes = zygotes
+        self._ledger = ledger
+        self._sockets = sockets
+        self._numbers: Iterator[int] = itertools.count(1)
+        self._leaving = False
+        self._keepers: set[asyncio.Task[None]] = set()
+
+    @property
+    def ready(self) -> list[Worker]:
+        return [worker for worker in self.workers if worker.state == "ready" and not worker.is_gone]
+
+    @property
+    def crash_looping(self) -> bool:
+        return len(self.crashes) >= CRASHES
+
+    async def start(self) -> None:
+        """Start every replica and wait until all are ready; if one fails, leave nothing behind."""
+        starts = [asyncio.create_task(self._start_one()) for _ in range(self.spec.replicas)]
+        try:
+            await asyncio.gather(*starts)
+        except BaseException:
+            for start in starts:
+                start.cancel()
+            await asyncio.gather(*starts, return_exceptions=True)
+            await self.discard()
+            raise
+        for worker in self.workers:
+            self._keep(worker)
+
+    async def adopt(self, workers: list[Worker], used: int) -> None:
+        """Take over workers that a former control started; make up for those that are missing."""
+        self.workers = workers
+        self._numbers = itertools.count(used + 1)
+        for worker in workers:
+            self._keep(worker)
+        for _ in range(self.spec.replicas - len(workers)):
+            self._spawn_keeper(self._replace(0.0))
+
+    async def retire(self) -> list[Worker]:
+        """Let every worker finish and go. Returns them, for what their drain had to cut."""
+        self._leave()
+        ends = await asyncio.gather(*(worker.retire(self.spec.drain) for worker in self.workers))
+        self._record(ends)
+        return self.workers
+
+    async def discard(self) -> None:
+        """Throw the workers away: nobody was ever served by them."""
+        self._leave()
+        for worker in self.workers:
+            worker.kill()
+        self._record(await asyncio.gather(*(worker.gone() for worker in self.workers)))
+
+    def _record(self, ends: Iterable[Exit]) -> None:
+        for worker, end in zip(self.workers, ends, strict=True):
+            self._ledger.gone(worker.id, end)
+
+    def _leave(self) -> None:
+        self._leaving = True
+        for keeper in self._keepers:
+            keeper.cancel()
+
+    async def _start_one(self) -> Worker:
+        spec = self.spec
+        worker_id = WorkerId(f"{spec.release}.{next(self._numbers)}")
+        sockets = self._sockets()
+        await self._ledger.intend(worker_id, spec, sockets)
+        zygote = await self._zygotes.of(spec.environment, spec.python)
+        process = await zygote.fork(spec, worker_id, sockets)
+        self._ledger.forked(worker_id, process)
+        worker = Worker(worker_id, spec.release, sockets, process.pid, process.started)
+        await worker.watch(zygote)
+        self.workers.append(worker)
+        try:
+            await worker.ready(spec.start_timeout)
+        except BaseException:
+            worker.kill()
+            raise
+        return worker
+
+    def _keep(self, worker: Worker) -> None:
+        self._spawn_keeper(self._keep_one(worker))
+
+    def _spawn_keeper(self, work: Awaitable[None]) -> None:
+        keeper = asyncio.ensure_future(work)
+        self._keepers.add(keeper)
+        keeper.add_done_callback(self._keepers.discard)
+
+    async def _keep_one(self, worker: Worker) -> None:
+        end = await worker.gone()
+        self._lost(worker, end)
+        await self._replace(self._pause())
+
+    async def _replace(self, pause: float) -> None:
+        """Start one worker in the place of one that died, as often as it takes."""
+        while not self._leaving:
+            await asyncio.sleep(pause)
+            try:
+                worker = await self._start_one()
+            except Failure:
+                self._lost_before_ready()
+                pause = self._pause()
+                continue
+            self.restarts += 1
+            self.on_change(self)
+            self._keep(worker)
+            return
+
+    def _lost(self, worker: Worker, end: Exit) -> None:
+        self.last_exit = end
+        self._ledger.gone(worker.id, end)
+        self.workers.remove(worker)
+        self._count_crash()
+
+    def _lost_before_ready(self) -> None:
+        for worker in [one for one in self.workers if one.is_gone]:
+            self.workers.remove(worker)
+        self._count_crash()
+
+    def _count_crash(self) -> None:
+        now = time.monotonic()
+        self.crashes = [moment for moment in self.crashes if now - moment < CRASH_WINDOW] + [now]
+        self.on_change(self)
+        if self.crash_looping:
+            self.on_crash_loop(self)
+
+    def _pause(self) -> float:
+        """Replaced at once the first time, then with back-off while it repeats."""
+        repeats = len(self.crashes) - 1
+        return 0.0 if repeats < 1 else min(FIRST_PAUSE * 2 ** (repeats - 1), LONGEST_PAUSE)
+
+
+class Engine(Protocol):
+    """Whatever can make a release run."""
+
+    async def start(self, spec: ReleaseSpec) -> Crew: ...
+
+
+class LocalEngine:
+    """Releases as processes of this machine, forked from zygotes."""
+
+    def __init__(self, zygotes: Zygotes, ledger: Ledger, sockets: Callable[[], WorkerSockets]) -> None:
+        self._zygotes = zygotes
+        self._ledger = ledger
+        self._sockets = sockets
+
+    def crew(self, spec: ReleaseSpec) -> Crew:
+        return Crew(spec, self._zygotes, self._ledger, self._sockets)
+
+    async def start(self, spec: ReleaseSpec) -> Crew:
+        crew = self.crew(spec)
+        await crew.start()
+        return crew
+
+
+def crash_loop(crew: Crew) -> Stalled:
+    how = crew.last_exit or "ended"
+    return Stalled(
+        Reason.CRASH_LOOP,
+        f"{crew.spec.release} {how} {len(crew.crashes)} times within {CRASH_WINDOW:.0f} s",
+    )

@@ -1,0 +1,82 @@
+"""What a worker has to know to run a release: frozen, made by control, sent to the zygote."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reconciler.model.names import EnvironmentId, ReleaseId, ServiceName, WorkerId
+
+OUTPUT_LIMIT = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    memory: int | None = None
+    files: int | None = None
+    processes: int | None = None
+    body: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseSpec:
+    """One release, made runnable."""
+
+    release: ReleaseId
+    service: ServiceName
+    revision: str
+    environment: EnvironmentId
+    python: Path
+    code: Path
+    path: tuple[Path, ...] = ()
+    entry: str
+    prefix: str
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Holds secrets: never shown, never logged."""
+    output: Path
+    limits: Limits = Limits()
+    replicas: int = 1
+    drain: float = 30.0
+    start_timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSockets:
+    """Where one worker is spoken to. Short names: a Unix socket's path has room for a hundred bytes."""
+
+    control: Path
+    private: Path
+
+    @classmethod
+    def fresh(cls, run: Path) -> "WorkerSockets":
+        token = secrets.token_hex(4)
+        return cls(run / f"w-{token}.sock", run / f"h-{token}.sock")
+
+    def unlink(self) -> None:
+        self.control.unlink(missing_ok=True)
+        self.private.unlink(missing_ok=True)
+
+
+def fork_message(spec: ReleaseSpec, worker: WorkerId, sockets: WorkerSockets) -> dict[str, Any]:
+    return {
+        "op": "fork",
+        "spec": {
+            "worker": worker,
+            "release": spec.release,
+            "service": spec.service,
+            "revision": spec.revision,
+            "socket": str(sockets.control),
+            "private": str(sockets.private),
+            "code": str(spec.code),
+            "path": [str(folder) for folder in spec.path],
+            "entry": spec.entry,
+            "prefix": spec.prefix,
+            "environ": dict(spec.environ),
+            "output": str(spec.output),
+            "output_limit": OUTPUT_LIMIT,
+            "limits": {"memory": spec.limits.memory, "files": spec.limits.files, "processes": spec.limits.processes},
+            "body_limit": spec.limits.body,
+            "drain": spec.drain,
+        },
+    }
