@@ -1,0 +1,86 @@
+"""How a service stands, turned into the conditions that people read.
+
+A pure function of a few facts, so that the rules can be read in one place: `Ready` says whether what git
+asks for is what serves; the other conditions are present only when true; `Ready` is never True together
+with `Stalled`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from reconciler.model.failure import Failure, Reason, Stalled
+from reconciler.model.status import Condition, ConditionType
+
+PROGRESSING = "Progressing"
+SUSPENDED = "Suspended"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    serving: str | None = None
+    """The release that answers, told to people: `tasks-7 of main@1a2b3c4d`."""
+    syncing: str | None = None
+    """What is being done at the moment."""
+    trouble: Failure | None = None
+    """Why what git asks for is not what serves, or why what serves is not well."""
+    suspended: bool = False
+    rolled_back: str | None = None
+
+
+def conditions(standing: Standing, before: Iterable[Condition], now: datetime) -> tuple[Condition, ...]:
+    """The conditions that follow; one that says the same as before keeps its `since`."""
+    known = {condition.type: condition for condition in before}
+    return tuple(_unchanged_since(known.get(fresh.type), fresh) for fresh in _conditions(standing, now))
+
+
+def _conditions(standing: Standing, now: datetime) -> list[Condition]:
+    found = [_ready(standing, now)]
+    if standing.syncing is not None:
+        found.append(_condition("Syncing", "True", PROGRESSING, standing.syncing, now))
+    elif isinstance(standing.trouble, Stalled):
+        found.append(_troubled("Stalled", "True", standing, standing.trouble, now))
+    if standing.suspended:
+        found.append(_condition("Suspended", "True", SUSPENDED, "Syncs pass this service by until it is resumed.", now))
+    if standing.rolled_back is not None:
+        found.append(_condition("RolledBack", "True", Reason.TESTS_FAILED, standing.rolled_back, now))
+    return found
+
+
+def _ready(standing: Standing, now: datetime) -> Condition:
+    if standing.trouble is not None:
+        return _troubled("Ready", "False", standing, standing.trouble, now)
+    if standing.serving is not None:
+        return _condition("Ready", "True", Reason.LIVE, f"{standing.serving} serves.", now)
+    if standing.suspended:
+        return _condition("Ready", "False", SUSPENDED, "Suspended before it ever ran.", now)
+    return _condition("Ready", "Unknown", PROGRESSING, standing.syncing or "Waiting for its first release.", now)
+
+
+def _troubled(
+    kind: ConditionType, status: Literal["True", "False"], standing: Standing, trouble: Failure, now: datetime
+) -> Condition:
+    remains = f" {standing.serving} still serves." if standing.serving else ""
+    place = next((problem for problem in trouble.problems if problem.file), None)
+    return Condition(
+        type=kind,
+        status=status,
+        reason=trouble.reason,
+        message=f"{trouble.message.rstrip('.')}.{remains}",
+        since=now,
+        file=place.file if place else None,
+        line=place.line if place else None,
+    )
+
+
+def _condition(
+    kind: ConditionType, status: Literal["True", "False", "Unknown"], reason: str, message: str, now: datetime
+) -> Condition:
+    return Condition(type=kind, status=status, reason=reason, message=message, since=now)
+
+
+def _unchanged_since(before: Condition | None, fresh: Condition) -> Condition:
+    if before is None or (before.status, before.reason) != (fresh.status, fresh.reason):
+        return fresh
+    return fresh.model_copy(update={"since": before.since})
