@@ -9,7 +9,7 @@ help:     ## show these words
 install:  ## make .venv with everything in it
 	@scripts/install
 
-serve: install  ## serve the services of this repository
+serve: install  ## serve the services of this repository, on port 8000
 	@.venv/bin/reconciler serve
 
 test: install  ## run the tests
@@ -24,5 +24,5 @@ lint: install  ## mend what can be mended: format, imports
 bench: install  ## measure, print a table, write bench/results/latest.json
 	@.venv/bin/python -m bench
 
-clean:    ## remove what the above made
-	rm -rf .venv .reconciler .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean:    ## remove what the above made, but no data
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
