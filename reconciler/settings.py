@@ -4,8 +4,13 @@ Whom to trust is settled here and never by the repository that is followed.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
+
+
+class Misconfigured(Exception):
+    """What was asked for cannot be done as asked: one line for the operator, and exit code 2."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +29,8 @@ class Settings:
     """Packages that may be built from source, which runs their code; `*` allows all."""
     allow_urls: tuple[str, ...] = ()
     """Hosts from which a requirement may be a direct URL."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names under which the control plane may be addressed, beside loopback, `host` and any IP address."""
 
     def to_json(self) -> str:
         return json.dumps({**asdict(self), "data": str(self.data)})
@@ -31,5 +38,11 @@ class Settings:
     @classmethod
     def from_json(cls, text: str) -> "Settings":
         raw = json.loads(text)
-        lists = ("indexes", "allow_builds", "allow_urls")
-        return cls(**{**raw, "data": Path(raw["data"]), **{name: tuple(raw[name]) for name in lists}})
+        return cls(
+            **{field.name: _as_declared(raw[field.name]) for field in fields(cls) if field.name in raw}
+            | {"data": Path(raw["data"])}
+        )
+
+
+def _as_declared(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
