@@ -1,0 +1,450 @@
+"""What a service requires, read down to plain PEP 508.
+
+A requirements file is a program: installers obey `--index-url` and `-r /etc/passwd` in it and expand
+`${SECRET}` in its URLs. So no installer ever sees the file. It is read here, and only names, versions,
+markers and hashes come out; every other word is refused, with its place and what to write instead.
+Nothing is looked up: whether a package exists is not this module's business.
+"""
+
+import re
+import tomllib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Never
+from urllib.parse import urlsplit
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
+
+from reconciler.model.digest import fingerprint
+from reconciler.model.failure import Reason, Stalled
+from reconciler.model.problem import Problem
+
+WIDEST = 2_000
+"""Characters of one line. The parser below takes time in proportion to it."""
+SHOWN = 120
+
+OPTION = re.compile(r"(?:^|(?<=\s))--?[A-Za-z][\w-]*")
+HASH = re.compile(r"\s--hash[= ](\S+)")
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
+COMMENT = re.compile(r"(?:^|\s)#.*$")
+VARIABLE = re.compile(r"\$\{?\w+\}?")
+UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+VERSION_CONTROL = re.compile(r"(?:git|hg|svn|bzr)(?:\+|@|://)", re.IGNORECASE)
+LOCATION = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|file:", re.IGNORECASE)
+PATH = re.compile(r"[./~\\]|[A-Za-z]:\\|[^\s;@=<>!]+(?:\.whl|\.tar\.gz|\.zip)$|[\w.-]+/")
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much of a file is read before it is refused whole."""
+
+    octets: int
+    lines: int
+
+
+WRITTEN = Size(octets=256 * 1024, lines=2_000)
+LOCKED = Size(octets=4 * 1024 * 1024, lines=40_000)
+"""A lock names every file of every release: FastAPI and uvicorn alone are 550 lines, some packages 150 each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A further line of the file, that goes on where the one before ended in a backslash."""
+
+    start: int
+    number: int
+    column: int
+    reads: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One requirement as a person wrote it, and where."""
+
+    text: str
+    file: str | None = None
+    number: int | None = None
+    column: int = 1
+    reads: str | None = None
+    """The whole line as it stands in the file, where that is more than the requirement."""
+    continued: tuple[Piece, ...] = ()
+
+    def problem(self, code: str, message: str, remedy: str, *, at: int = 0, expected: str | None = None) -> Problem:
+        number, column, reads = self.number, self.column + at, self.reads or self.text
+        for piece in self.continued:
+            if at >= piece.start:
+                number, column, reads = piece.number, piece.column + at - piece.start, piece.reads
+        place = column if number is not None else None
+        return Problem(
+            message, code, None, self.file, number, place, _printable(reads), expected=expected, remedy=remedy
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """What a service asks for, in an order of its own, so that equal wishes are equal values."""
+
+    lines: tuple[str, ...] = ()
+    """PEP 508, each with the hashes it allows: `httpx==0.28.1 --hash=sha256:…`."""
+    exact: bool = False
+    """Every line is pinned and hashed, and nothing else may be installed on the service's account."""
+    python: str | None = None
+    """The versions of Python it runs on, as `requires-python` says it."""
+    origin: tuple[Line, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def key(self) -> str:
+        return fingerprint({"lines": self.lines, "exact": self.exact, "python": self.python})[:32]
+
+    def accepts(self, python: str) -> bool:
+        return self.python is None or SpecifierSet(self.python).contains(python, prereleases=True)
+
+    def named(self, name: str) -> Line | None:
+        """Where the package was asked for."""
+        wanted = canonicalize_name(name)
+        return next((line for line in self.origin if wanted in _name_of(line.text)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """One package of a lock, with the files it may come from."""
+
+    name: str
+    version: str
+    """Or `@ https://…` for a direct URL."""
+    text: str
+    hashes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PackageChange:
+    name: str
+    old: str | None
+    new: str | None
+
+    def __str__(self) -> str:
+        if self.old is None:
+            return f"{self.name} {self.new} added"
+        if self.new is None:
+            return f"{self.name} {self.old} removed"
+        return f"{self.name} {self.old} → {self.new}"
+
+
+def difference(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[PackageChange, ...]:
+    """What differs between two sets of resolved packages, by name."""
+    names = sorted(old.keys() | new.keys())
+    return tuple(PackageChange(name, old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name))
+
+
+def from_list(lines: Iterable[Line | str], *, hosts: Collection[str] = ()) -> Requirements:
+    """Read the manifest's own list."""
+    written = tuple(line if isinstance(line, Line) else Line(line) for line in lines)
+    return _requirements(written, hosts)
+
+
+def from_text(content: bytes, file: str, *, hosts: Collection[str] = ()) -> Requirements:
+    """Read a requirements.txt."""
+    return _requirements(tuple(_logical_lines(_decode(content, file, WRITTEN), file)), hosts)
+
+
+def from_lock(content: bytes, file: str, *, hosts: Collection[str] = ()) -> Requirements:
+    """Read a service.lock: a requirements.txt in which every line is pinned and hashed."""
+    return _requirements(tuple(_logical_lines(_decode(content, file, LOCKED), file)), hosts, exact=True)
+
+
+def from_pyproject(content: bytes, file: str, *, hosts: Collection[str] = ()) -> Requirements:
+    """Read `dependencies` and `requires-python` of the `[project]` table, and nothing else."""
+    text = _decode(content, file, WRITTEN)
+    project = _project(text, file)
+    dependencies = project.get("dependencies", [])
+    if not isinstance(dependencies, list) or not all(isinstance(entry, str) for entry in dependencies):
+        _refuse(
+            [_about(file, "wrong-type", "`project.dependencies` is not a list of strings", "Write one string each")]
+        )
+    python = _python(project.get("requires-python"), text, file)
+    return _requirements(tuple(_entries(dependencies, text, file)), hosts, python=python)
+
+
+def pins(lines: Sequence[str]) -> tuple[Pin, ...]:
+    """Take the lines of an exact `Requirements` apart."""
+    return tuple(map(_pin, lines))
+
+
+def _pin(line: str) -> Pin:
+    text, *hashes = line.split(" --hash=")
+    parsed = Requirement(text)
+    version = f"@ {parsed.url}" if parsed.url else next(iter(parsed.specifier)).version
+    return Pin(canonicalize_name(parsed.name), version, text, tuple(hashes))
+
+
+def split_hashes(line: str) -> tuple[str, tuple[str, ...]]:
+    """The PEP 508 part of a line of `Requirements`, and its hashes."""
+    text, *hashes = line.split(" --hash=")
+    return text, tuple(hashes)
+
+
+def _requirements(
+    written: tuple[Line, ...], hosts: Collection[str], *, exact: bool = False, python: str | None = None
+) -> Requirements:
+    problems: list[Problem] = []
+    read: dict[str, tuple[Requirement, Line]] = {}
+    for line in written:
+        try:
+            text, parsed = _read(line, hosts, exact)
+        except _RefusedLine as refused:
+            problems.append(refused.problem)
+        else:
+            read.setdefault(text, (parsed, line))
+    problems += _contradictions(read.values())
+    if problems:
+        _refuse(problems)
+    ordered = sorted(read.items())
+    return Requirements(tuple(text for text, _ in ordered), exact, python, tuple(line for _, (_, line) in ordered))
+
+
+class _RefusedLine(Exception):
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+def _read(line: Line, hosts: Collection[str], exact: bool) -> tuple[str, Requirement]:
+    """One line to its canonical text, or the reason why not."""
+    for check in (_check_characters, _check_variables, _check_options, _check_location):
+        check(line)
+    text = HASH.sub("", line.text)
+    hashes = tuple(sorted({_hash(line, found) for found in HASH.finditer(line.text)}))
+    parsed = _parse(line, text)
+    _check_url(line, parsed, hosts)
+    if exact:
+        _check_exact(line, parsed, hashes)
+    return "".join((_canonical(parsed), *(f" --hash={value}" for value in hashes))), parsed
+
+
+def _check_characters(line: Line) -> None:
+    if len(line.text) > WIDEST and len(HASH.sub("", line.text)) > WIDEST:
+        raise _RefusedLine(line.problem("too-long", f"the line has more than {WIDEST} characters", "Shorten it"))
+    if found := UNPRINTABLE.search(line.text):
+        message = f"the line holds the character U+{ord(found.group()):04X}"
+        raise _RefusedLine(line.problem("bad-character", message, "Remove it", at=found.start()))
+
+
+def _check_variables(line: Line) -> None:
+    if found := VARIABLE.search(line.text):
+        message = f"`{found.group()}` is not replaced in requirements: they are public and the same everywhere"
+        remedy = "Write the value itself; a secret cannot stand here"
+        raise _RefusedLine(line.problem("variable-not-allowed", message, remedy, at=found.start()))
+
+
+def _check_options(line: Line) -> None:
+    for found in OPTION.finditer(line.text):
+        option = found.group()
+        if option != "--hash" or found.start() == 0:
+            message = f"the option `{option}` is not allowed in a service's requirements"
+            raise _RefusedLine(line.problem("option-not-allowed", message, _option_remedy(option), at=found.start()))
+
+
+def _option_remedy(option: str) -> str:
+    if option in ("-r", "--requirement", "-c", "--constraint"):
+        return "Write the requirements of the other file here"
+    if option in ("-e", "--editable"):
+        return "Put the code into the service's folder, or `watch` a shared folder"
+    if option in ("-i", "--index-url", "--extra-index-url", "--find-links", "-f", "--trusted-host", "--no-index"):
+        return "Ask the operator: indexes are set for the whole server"
+    return "Remove it; only names, versions, markers and --hash= may stand here"
+
+
+def _check_location(line: Line) -> None:
+    if VERSION_CONTROL.match(line.text):
+        raise _RefusedLine(_url_problem(line, "a repository is not a release"))
+    if LOCATION.match(line.text):
+        raise _RefusedLine(_url_problem(line, "a bare URL is not a requirement"))
+    if PATH.match(line.text):
+        message = "a path is not a requirement: nothing outside the environment is installed from"
+        raise _RefusedLine(line.problem("path-not-allowed", message, "Publish it to an index, or `watch` the folder"))
+
+
+def _check_url(line: Line, parsed: Requirement, hosts: Collection[str]) -> None:
+    if not parsed.url:
+        return
+    at = line.text.find(parsed.url)
+    try:
+        parts = urlsplit(parsed.url)
+        host = parts.hostname
+    except ValueError:
+        raise _RefusedLine(_url_problem(line, "the URL cannot be read", at=at)) from None
+    if parts.scheme != "https" or not host:
+        raise _RefusedLine(_url_problem(line, f"`{parts.scheme}:` is not allowed in a requirement", at=at))
+    if parts.username or parts.password:
+        raise _RefusedLine(_url_problem(line, "a URL with a user or password would put a secret into git", at=at))
+    if host not in hosts:
+        raise _RefusedLine(_url_problem(line, f"the operator does not allow requirements from {host}", at=at))
+
+
+def _url_problem(line: Line, message: str, at: int = 0) -> Problem:
+    remedy = "Name a release from the index: `name==version`; the operator may allow a host"
+    return line.problem("url-not-allowed", message, remedy, at=max(at, 0))
+
+
+def _check_exact(line: Line, parsed: Requirement, hashes: tuple[str, ...]) -> None:
+    remedy = "Run `reconciler lock` and commit what it writes"
+    operators = [specifier.operator for specifier in parsed.specifier]
+    pinned = operators == ["=="] and not next(iter(parsed.specifier)).version.endswith(".*")
+    if not pinned and not parsed.url:
+        message = f"{parsed.name} is not pinned to one version"
+        raise _RefusedLine(line.problem("not-pinned", message, remedy, expected="name==version --hash=sha256:…"))
+    if not hashes:
+        message = f"{parsed.name} has no hash"
+        raise _RefusedLine(line.problem("hash-missing", message, remedy, expected="name==version --hash=sha256:…"))
+
+
+def _hash(line: Line, found: re.Match[str]) -> str:
+    value = found.group(1).lower()
+    if DIGEST.fullmatch(value) is None:
+        message = "this is not a hash of a known kind"
+        remedy = "Write --hash=sha256: and 64 hexadecimal digits"
+        raise _RefusedLine(line.problem("bad-hash", message, remedy, at=found.start(1)))
+    return value
+
+
+def _parse(line: Line, text: str) -> Requirement:
+    try:
+        return Requirement(text)
+    except InvalidRequirement as error:
+        span = getattr(error.__cause__, "span", (0, 0))
+        reason = str(getattr(error.__cause__, "message", None) or error).splitlines()[0]
+        message = f"this is not a requirement: {reason[:1].lower()}{reason[1:]}"
+        expected = "name>=1.2,<2; python_version>='3.11'"
+        raise _RefusedLine(
+            line.problem("bad-requirement", message, "Write it as PEP 508 has it", at=span[0], expected=expected)
+        ) from None
+
+
+def _canonical(parsed: Requirement) -> str:
+    parsed.name = canonicalize_name(parsed.name)
+    return str(parsed)
+
+
+def _contradictions(read: Iterable[tuple[Requirement, Line]]) -> Iterator[Problem]:
+    """The same package, asked for twice in two ways, where both would count."""
+    seen: dict[tuple[str, str], tuple[Requirement, Line]] = {}
+    for parsed, line in sorted(read, key=lambda pair: pair[1].number or 0):
+        first, where = seen.setdefault((parsed.name, str(parsed.marker)), (parsed, line))
+        if (first.specifier, first.url) != (parsed.specifier, parsed.url):
+            place = f" in line {where.number}" if where.number is not None else ""
+            message = f"{parsed.name} is required twice: `{_demand(first)}`{place} and `{_demand(parsed)}` here"
+            yield line.problem("duplicate-requirement", message, "Keep one line that says both")
+
+
+def _demand(parsed: Requirement) -> str:
+    return parsed.url or str(parsed.specifier) or "any version"
+
+
+def _decode(content: bytes, file: str, size: Size) -> str:
+    if len(content) > size.octets:
+        _refuse([_about(file, "too-large", f"the file is larger than {size.octets // 1024} kB", "Shorten it")])
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        _refuse([_about(file, "bad-encoding", "the file is UTF-16", "Save it as UTF-8")])
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = content.count(b"\n", 0, error.start) + 1
+        message = f"the file is not UTF-8: byte 0x{content[error.start]:02x}"
+        _refuse([_about(file, "bad-encoding", message, "Save it as UTF-8", number)])
+    if "\x00" in text:
+        number = text.count("\n", 0, text.index("\x00")) + 1
+        _refuse([_about(file, "bad-character", "the file holds a NUL", "Remove it", number)])
+    if text.count("\n") > size.lines:
+        _refuse([_about(file, "too-many-lines", f"the file has more than {size.lines} lines", "Shorten it")])
+    return text
+
+
+def _logical_lines(text: str, file: str) -> Iterator[Line]:
+    """Lines without comments; one that ends in a backslash goes on in the next."""
+    begun: list[tuple[str, Piece]] = []
+    for number, raw in enumerate(text.split("\n"), 1):
+        reads = raw.rstrip("\r")
+        words = COMMENT.sub("", reads.removesuffix("\\")).strip()
+        if words:
+            begun.append((words, Piece(0, number, reads.index(words) + 1, reads)))
+        if begun and not reads.endswith("\\"):
+            yield _joined(begun, file)
+            begun = []
+    if begun:
+        yield _joined(begun, file)
+
+
+def _joined(begun: Sequence[tuple[str, Piece]], file: str) -> Line:
+    pieces = []
+    start = 0
+    for words, piece in begun:
+        pieces.append(replace(piece, start=start))
+        start += len(words) + 1
+    first, *further = pieces
+    text = " ".join(words for words, _ in begun)
+    return Line(text, file, first.number, first.column, first.reads, tuple(further))
+
+
+def _project(text: str, file: str) -> Mapping[str, object]:
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"line (\d+)", str(error))
+        _refuse([_about(file, "bad-toml", str(error), "Mend the TOML", int(found.group(1)) if found else None)])
+    except (RecursionError, ValueError):
+        _refuse([_about(file, "bad-toml", "the file cannot be read as TOML", "Mend the TOML")])
+    project = document.get("project")
+    if not isinstance(project, dict):
+        remedy = "Add `[project]` with `dependencies`; other tables are not read"
+        _refuse([_about(file, "no-project", "there is no `[project]` table", remedy)])
+    dynamic = project.get("dynamic", [])
+    if isinstance(dynamic, list) and "dependencies" in dynamic:
+        place = _line_with(text, lambda line: "dynamic" in line)
+        remedy = "List them under `[project] dependencies`; nothing of the service runs to find them out"
+        _refuse([_about(file, "dynamic-dependencies", "the dependencies are dynamic", remedy, place)])
+    return project
+
+
+def _python(wanted: object, text: str, file: str) -> str | None:
+    if wanted is None:
+        return None
+    try:
+        return str(SpecifierSet(wanted if isinstance(wanted, str) else "?"))
+    except InvalidSpecifier:
+        place = _line_with(text, lambda line: "requires-python" in line)
+        message = f"`requires-python` is not a version specifier: {_printable(str(wanted))}"
+        _refuse([_about(file, "bad-python", message, "Write for example `>=3.11`", place)])
+
+
+def _entries(dependencies: list[str], text: str, file: str) -> Iterator[Line]:
+    for entry in dependencies:
+        number = _line_with(text, lambda line, entry=entry: f'"{entry}"' in line or f"'{entry}'" in line)  # type: ignore[misc]
+        column = text.split("\n")[number - 1].index(entry) + 1 if number is not None else 1
+        yield Line(entry.strip(), file, number, column)
+
+
+def _line_with(text: str, holds: Callable[[str], bool]) -> int | None:
+    return next((number for number, line in enumerate(text.split("\n"), 1) if holds(line)), None)
+
+
+def _about(file: str, code: str, message: str, remedy: str, number: int | None = None) -> Problem:
+    return Problem(message, code, file=file, line=number, remedy=remedy)
+
+
+def _refuse(problems: Sequence[Problem]) -> Never:
+    first = problems[0]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    where = f"{first.place}: " if first.place else ""
+    raise Stalled(Reason.REQUIREMENTS_FAILED, f"{where}{first.message}{more}", problems=tuple(problems))
+
+
+def _name_of(text: str) -> tuple[str, ...]:
+    found = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", text)
+    return (canonicalize_name(found.group()),) if found else ()
+
+
+def _printable(text: str) -> str:
+    shown = "".join(character if character.isprintable() else "�" for character in text)
+    return shown if len(shown) <= SHOWN else f"{shown[: SHOWN - 1]}…"
