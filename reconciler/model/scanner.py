@@ -1,0 +1,98 @@
+"""PyYAML's scanner, bounded and quick enough for files that strangers wrote.
+
+Only the pure Python scanner is used: the C one overflows its stack on deep nesting and takes the process
+with it. What is common in manifests (comments, blank lines, one-line plain scalars) is read by regular
+expressions that cannot backtrack; whatever is rarer goes to PyYAML unchanged. Refuses to construct
+values: it gives events.
+"""
+
+import re
+
+from yaml.error import Mark
+from yaml.parser import Parser
+from yaml.reader import Reader
+from yaml.scanner import Scanner
+from yaml.tokens import ScalarToken, Token
+
+MAX_DEPTH = 32
+
+_GAP = re.compile(r"(?> *+(?:#[^\n\0]*+)?\n)*+ *+(?:#[^\n\0]*+)?")
+_WORD = r"(?>[^\0 \t\n:]|:(?![\0 \t\n]))++"
+_FLOW_WORD = r"(?>[^\0 \t\n:,?\[\]{}]|:(?![\0 \t\n,\[\]{}]))++"
+_BLOCK_PLAIN = re.compile(rf"{_WORD}(?> ++(?!#){_WORD})*+")
+_FLOW_PLAIN = re.compile(rf"{_FLOW_WORD}(?> ++(?!#){_FLOW_WORD})*+")
+_BLANKS = re.compile(r" *+")
+_NEXT_LINE = re.compile(r"\n[ \n]*+")
+
+
+class TooDeep(Exception):
+    """Brackets nest deeper than any manifest needs; raised before PyYAML looks at the rest."""
+
+    def __init__(self, mark: Mark) -> None:
+        super().__init__("too deep")
+        self.mark = mark
+
+
+class BoundedParser(Reader, Scanner, Parser):
+    """Events of a text whose lines end in `\\n` and that holds no hidden characters."""
+
+    buffer: str
+    pointer: int
+    index: int
+    line: int
+    column: int
+    flow_level: int
+    indent: int
+    allow_simple_key: bool
+
+    def __init__(self, text: str) -> None:
+        Reader.__init__(self, text)
+        Scanner.__init__(self)
+        Parser.__init__(self)
+
+    def forward(self, length: int = 1) -> None:
+        start = self.pointer
+        self.pointer = self.index = end = start + length
+        breaks = self.buffer.count("\n", start, end)
+        if breaks:
+            self.line += breaks
+            self.column = end - self.buffer.rfind("\n", start, end) - 1
+        else:
+            self.column += length
+
+    def scan_to_next_token(self) -> None:
+        before = self.line
+        self.forward(_end(_GAP, self.buffer, self.pointer) - self.pointer)
+        if self.line != before and not self.flow_level:
+            self.allow_simple_key = True
+
+    def scan_plain(self) -> ScalarToken:
+        match = (_FLOW_PLAIN if self.flow_level else _BLOCK_PLAIN).match(self.buffer, self.pointer)
+        if match is None or self._goes_on_below(match.end()):
+            return Scanner.scan_plain(self)
+        start = self.get_mark()
+        self.allow_simple_key = False
+        self.forward(match.end() - self.pointer)
+        return ScalarToken(match.group(), True, start, self.get_mark())
+
+    def fetch_flow_collection_start(self, token_class: type[Token]) -> None:
+        """The scanner reads ahead of the events that carry the depth, and its cost grows with the square of it."""
+        if self.flow_level >= MAX_DEPTH:
+            raise TooDeep(self.get_mark())
+        Scanner.fetch_flow_collection_start(self, token_class)
+
+    def _goes_on_below(self, end: int) -> bool:
+        """Does a plain scalar that fills the rest of its line continue on the next one?"""
+        below = _NEXT_LINE.match(self.buffer, _end(_BLANKS, self.buffer, end))
+        if below is None:
+            return False
+        if self.flow_level:
+            return True
+        first = below.end()
+        column = first - self.buffer.rfind("\n", 0, first) - 1
+        return column > self.indent and self.buffer[first] not in "#\0"
+
+
+def _end(pattern: re.Pattern[str], text: str, start: int) -> int:
+    match = pattern.match(text, start)
+    return match.end() if match else start
