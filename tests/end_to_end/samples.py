@@ -1,0 +1,66 @@
+"""Services for tests: each says its version, so that a client can tell which release it met."""
+
+from collections.abc import Mapping
+from textwrap import dedent
+
+PLATFORM = "version: 1\ndefaults: {drain: 5s}\n"
+
+ROUTER = '''
+"""A service that says its version."""
+
+import asyncio
+import os
+
+from fastapi import APIRouter, Request, WebSocket
+from fastapi.responses import StreamingResponse
+
+router = APIRouter()
+VERSION = "{version}"
+
+
+@router.get("/version")
+async def version():
+    return {{"version": VERSION, "pid": os.getpid(), "greeting": os.environ.get("GREETING")}}
+
+
+@router.post("/echo")
+async def echo(request: Request):
+    return {{"version": VERSION, "length": len(await request.body())}}
+
+
+@router.get("/slow")
+async def slow(seconds: float = 1.0):
+    await asyncio.sleep(seconds)
+    return {{"version": VERSION}}
+
+
+@router.get("/events")
+async def events(count: int = 3, every: float = 0.05):
+    async def lines():
+        for n in range(count):
+            yield f"data: {{VERSION}} {{n}}\\n\\n"
+            await asyncio.sleep(every)
+
+    return StreamingResponse(lines(), media_type="text/event-stream")
+
+
+@router.websocket("/talk")
+async def talk(socket: WebSocket):
+    await socket.accept()
+    while True:
+        await socket.send_text(f"{{VERSION}} {{await socket.receive_text()}}")
+'''
+
+
+def service(name: str, version: str = "1", *, also: str = "", manifest: str = "") -> Mapping[str, str]:
+    """The files of one service; `also` is appended to its router, `manifest` to its service.yaml."""
+    folder = f"services/{name}"
+    return {
+        f"{folder}/router.py": ROUTER.format(version=version) + dedent(also),
+        f"{folder}/service.yaml": "version: 1\n" + dedent(manifest),
+    }
+
+
+def router(name: str, source: str) -> Mapping[str, str]:
+    """A router with nothing but what is given."""
+    return {f"services/{name}/router.py": dedent(source)}

@@ -1,0 +1,133 @@
+"""kill -9, to one process after another, under load and in the middle of things."""
+
+import contextlib
+import os
+import random
+import signal
+import threading
+
+import httpx
+
+from tests.end_to_end.platform import Platform, eventually
+from tests.end_to_end.processes import is_alive
+from tests.end_to_end.samples import PLATFORM, service
+from tests.end_to_end.traffic import Traffic
+from tests.waiting import until_sync
+
+CLIENTS = 8
+BOTH = ["/api/tasks", "/api/other"]
+
+
+def running(platform: Platform) -> Platform:
+    platform.commit({"services.yaml": PLATFORM, **service("tasks"), **service("other")})
+    return platform.start()
+
+
+def control_is_back(platform: Platform) -> None:
+    eventually(lambda: platform.control.get("/readyz").status_code == 200, within=20, what="control")
+
+
+def test_killing_control_is_noticed_by_nobody(platform: Platform) -> None:
+    running(platform)
+    workers = [platform.worker("tasks"), platform.worker("other")]
+    with Traffic(platform.port, BOTH, clients=CLIENTS) as traffic:
+        traffic.settle()
+        platform.kill("control")
+        traffic.settle()
+        control_is_back(platform)
+    assert (traffic.tally.lost, traffic.tally.closed) == (0, 0), traffic.tally
+    assert [platform.worker("tasks"), platform.worker("other")] == workers, "it takes over those that run"
+
+
+def test_killing_the_gateway_loses_no_connection_that_a_worker_holds(platform: Platform) -> None:
+    running(platform)
+    with (
+        Traffic(platform.port, BOTH[:1], clients=CLIENTS, idle=50) as tasks,
+        Traffic(platform.port, BOTH[1:], clients=CLIENTS) as other,
+    ):
+        tasks.settle()
+        platform.kill("gateway")
+        assert platform.version("tasks") == "1", "a new connection waits for the next gateway"
+        tasks.wake("/api/other/echo")
+        tasks.settle()
+        other.settle()
+    for tally in (tasks.tally, other.tally):
+        assert (tally.lost, tally.closed) == (0, 0), tally
+
+
+def test_killing_a_worker_loses_only_what_it_was_answering(platform: Platform) -> None:
+    running(platform)
+    tasks, other = platform.worker("tasks"), platform.worker("other")
+    with Traffic(platform.port, BOTH, clients=CLIENTS) as traffic:
+        traffic.settle()
+        os.kill(tasks, signal.SIGKILL)
+        traffic.settle(400)
+    assert traffic.tally.lost <= CLIENTS, traffic.tally
+    assert set(traffic.tally.answered) == {200}, "whoever comes meanwhile waits for the next worker"
+    eventually(lambda: platform.worker("tasks") != tasks, what="another worker")
+    assert platform.worker("other") == other
+
+
+def test_a_release_goes_on_after_control_and_gateway_were_killed(platform: Platform) -> None:
+    running(platform)
+    for number, role in enumerate(["control", "gateway", "control"], start=2):
+        platform.kill(role)
+        control_is_back(platform)
+        platform.deploy(service("tasks", str(number)))
+        assert platform.version("tasks") == str(number)
+    assert platform.version("other") == "1"
+
+
+def test_control_killed_at_any_moment_of_a_sync_leaves_no_manual_step(platform: Platform) -> None:
+    running(platform)
+    moments = random.Random(20)
+    with Traffic(platform.port, BOTH, clients=4) as traffic:
+        for version in range(2, 12):
+            platform.commit(service("tasks", str(version)))
+            victim = platform.process("control")
+            timer = threading.Timer(moments.uniform(0, 0.15), victim.kill)
+            timer.start()
+            ask_and_do_not_care(platform)
+            timer.join()
+            until_sync(lambda pid=victim.pid: not is_alive(pid), what="the end of control")  # type: ignore[misc]
+            eventually(lambda v=str(version): platform.version("tasks") == v, within=20, what=f"version {version}")
+        traffic.settle()
+    assert (traffic.tally.lost, traffic.tally.closed) == (0, 0), traffic.tally
+    eventually(lambda: platform.condition("tasks")["status"] == "True", what="Ready")
+    eventually(lambda: nothing_is_left_over(platform), what="one worker per service")
+
+
+def ask_and_do_not_care(platform: Platform) -> None:
+    with contextlib.suppress(httpx.TransportError):
+        platform.control.post("/v1/sync", timeout=2)
+
+
+def nothing_is_left_over(platform: Platform) -> bool:
+    """Two services of one replica: two workers and one zygote run the same command, and no more."""
+    return sum("inside" in process.command for process in platform.family()) == 3
+
+
+def test_when_the_supervisor_is_killed_nothing_is_orphaned_and_the_next_one_serves_the_same(platform: Platform) -> None:
+    running(platform)
+    platform.deploy(service("tasks", "2"))
+    family = platform.family()
+    assert len(family) >= 5, family
+    platform.stop(signal.SIGKILL)
+    until_sync(lambda: not any(is_alive(process.pid) for process in family), what="the end of all")
+    platform.start()
+    assert (platform.version("tasks"), platform.version("other")) == ("2", "1")
+
+
+def test_what_a_lost_machine_was_building_is_never_taken_for_finished(platform: Platform) -> None:
+    """The whole family is killed in the middle of an installation."""
+    running(platform)
+    platform.commit(service("tasks", "2", manifest="requirements: [six==1.15.0]\n"))
+    platform.control.post("/v1/sync")
+    eventually(lambda: "Syncing" in kinds(platform), within=10, what="an attempt under way")
+    platform.stop(signal.SIGKILL)
+    platform.start()
+    eventually(lambda: platform.version("tasks") == "2", within=60, what="the attempt, begun again")
+
+
+def kinds(platform: Platform) -> set[str]:
+    return {condition["type"] for condition in platform.service("tasks")["conditions"]}
