@@ -1,0 +1,391 @@
+"""One client's connection: uvicorn's HTTP protocol, given exactly one request at a time.
+
+Before each request the worker looks at its first bytes, by the same rules as the gateway. What is another service's
+goes back to the gateway with every byte that was read; what is not HTTP as we accept it is refused; only then does
+uvicorn's parser see it, and of it only this one message. So the parser never holds bytes of a request that is not
+ours, and the connection can change hands between any two requests.
+
+Nothing of the answer is ours: cycle, flow control, WebSocket hand-over and application errors are uvicorn's.
+"""
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from .chunks import ChunkedBody, Malformed
+from .head import Head, Refused, read_head
+from .output import REQUEST
+
+if TYPE_CHECKING:
+    from .traffic import Traffic
+
+IDLE: Final = 0
+"""Between requests; `unread` may hold the beginning of a head."""
+READING: Final = 1
+"""The body of a request is being read."""
+ANSWERING: Final = 2
+"""The request was read to its end, its response is not complete; `unread` holds what follows."""
+LEAVING: Final = 3
+"""To be handed back as soon as everything is written and a gateway takes it."""
+LINGERING: Final = 4
+"""Answered for the last time; reads and forgets until the client hangs up, so that it gets to see the answer."""
+GONE: Final = 5
+
+HEAD_SECONDS = 10.0
+LINGER_SECONDS = 2.0
+FOLLOWERS_LIMIT = 64 * 1024
+DISCARD_LIMIT = 1024 * 1024
+
+REQUEST_ID = re.compile(rb"[!-~]{1,128}")
+
+
+class Connection(HttpToolsProtocol):
+    def __init__(self, traffic: "Traffic", *, fd: int = -1, unread: bytes = b"") -> None:
+        super().__init__(traffic.config, traffic.state, traffic.app_state, traffic.loop)
+        self.app = traffic.app
+        self.traffic = traffic
+        self.fd = fd
+        """Negative for the private listener, whose connections never go back."""
+        self.unread = unread
+        self.stage: int = IDLE
+        self.age = 0.0
+        self.head_deadline: asyncio.TimerHandle | None = None
+        self.left = 0
+        self.chunks: ChunkedBody | None = None
+        self.is_parsed = False
+        self.is_upgrading = False
+        self.may_not_send_body = False
+        self.discarded = 0
+
+    @property
+    def is_busy(self) -> bool:
+        return self.stage in (READING, ANSWERING)
+
+    # What the transport says
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.traffic.enter(self)
+        if self.unread:
+            self._proceed()
+        elif self.traffic.retiring:
+            self._leave()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.stage == LEAVING and self.traffic.gateways is not None:
+            self.traffic.gateways.forget(self)
+        self.stage = GONE
+        self._forget_head_deadline()
+        self.traffic.leave(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        stage = self.stage
+        if stage == IDLE:
+            if self.unread:
+                data = self.unread + data
+                self.unread = b""
+            self._begin(data)
+        elif stage == READING:
+            self._read_on(data)
+        elif stage in (ANSWERING, LEAVING):
+            self.unread += data
+            if len(self.unread) > FOLLOWERS_LIMIT:
+                self.flow.pause_reading()
+        elif stage == LINGERING:
+            self.discarded += len(data)
+            if self.discarded > DISCARD_LIMIT:
+                self.transport.abort()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.stage == LEAVING:
+            self.loop.call_soon(self._depart)
+
+    # A request, from its first byte to its last
+
+    def _begin(self, data: bytes) -> None:
+        try:
+            head = read_head(data)
+        except Refused as refused:
+            self._refuse(refused.status, refused.code, refused.message)
+            return
+        if head is None:
+            self._wait_for_head(data)
+            return
+        if self.head_deadline is not None:
+            self._forget_head_deadline()
+        traffic = self.traffic
+        if not (head.path.startswith(traffic.below_path) or head.path == traffic.exact_path) or traffic.retiring:
+            self.unread = data
+            self._leave()
+            return
+        self.age = 0.0
+        self.is_parsed = False
+        if head.chunked or head.content_length or head.upgrade:
+            self._begin_long(head, data)
+            return
+        length = head.length
+        self.stage = ANSWERING
+        if len(data) == length:
+            self._feed(data)
+        else:
+            self.unread = data[length:]
+            self._feed(data[:length])
+        if not self.is_parsed:
+            self._disagree()
+
+    def _begin_long(self, head: Head, data: bytes) -> None:
+        """A request with a body, or one that wants to become something else."""
+        limit = self.traffic.body_limit
+        if limit is not None and head.content_length > limit:
+            self._refuse_body(limit)
+            return
+        self.stage = READING
+        self.is_upgrading = False
+        self.may_not_send_body = head.expect
+        self.discarded = 0
+        if head.chunked:
+            self.chunks = ChunkedBody()
+            self._feed(data[: head.length])
+            self._read_on(data[head.length :])
+            return
+        self.chunks = None
+        length = head.length + head.content_length
+        if len(data) >= length:
+            self.left = 0
+            self._feed(data if len(data) == length else data[:length])
+            self._read_to_end(data[length:])
+        else:
+            self.left = length - len(data)
+            self.may_not_send_body = head.expect and len(data) == head.length
+            self._feed(data)
+
+    def _read_on(self, data: bytes) -> None:
+        if not data or self.stage != READING:
+            return
+        self.may_not_send_body = False
+        if self.cycle.response_complete:
+            self.discarded += len(data)
+            if self.discarded > DISCARD_LIMIT:
+                self.transport.abort()
+                return
+        if self.chunks is None:
+            rest = data[self.left :] if len(data) > self.left else b""
+            if rest:
+                data = data[: self.left]
+            self.left -= len(data)
+            is_last = self.left == 0
+        else:
+            try:
+                data, rest = self.chunks.take(data)
+            except Malformed as malformed:
+                self._break_off(400, "bad_request", f"The request's body is not valid: {malformed}.")
+                return
+            limit = self.traffic.body_limit
+            if limit is not None and self.chunks.size > limit:
+                self._break_off(413, "body_too_large", f"The request's body is larger than {limit} bytes.")
+                return
+            is_last = self.chunks.done
+        if data:
+            self._feed(data)
+        if is_last:
+            self._read_to_end(rest)
+
+    def _read_to_end(self, rest: bytes) -> None:
+        if self.stage != READING:
+            return
+        if self.is_upgrading and self._should_upgrade():
+            self._become_websocket(rest)
+            return
+        self.unread = rest
+        if not self.is_parsed:
+            self._disagree()
+        elif self.cycle.response_complete:
+            self._end()
+        else:
+            self.stage = ANSWERING
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.is_upgrading = True
+        except httptools.HttpParserError:
+            self._break_off(400, "bad_request", "The request is not valid HTTP.")
+
+    def on_headers_complete(self) -> None:
+        traffic = self.traffic
+        for name, value in self.headers:
+            if name == b"x-request-id":
+                request_id = value.decode("latin-1") if REQUEST_ID.fullmatch(value) else traffic.request_id()
+                break
+        else:
+            request_id = traffic.request_id()
+        # Before the application's task is made: the task keeps a copy of the context as it is now.
+        REQUEST.set(request_id)
+        # The WebSocket protocol and, through uvicorn, this request's cycle take their headers from here.
+        self.server_state.default_headers = traffic.headers(request_id)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self.is_parsed = True
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        if self.stage == ANSWERING:
+            self._end()
+        elif self.stage == READING:
+            self._end_early()
+
+    def _end(self) -> None:
+        """The request is over: its response is complete and its body was read."""
+        self.stage = IDLE
+        self.age = 0.0
+        self.flow.resume_reading()
+        if self.unread or self.traffic.retiring:
+            # Not at once: this runs inside the task of the request that just ended.
+            self.loop.call_soon(self._proceed, context=self.traffic.context)
+
+    def _end_early(self) -> None:
+        """Answered before the body was read. A client that waits for "100 Continue" may never send it."""
+        if self.may_not_send_body or self.left > DISCARD_LIMIT:
+            self._linger()
+        else:
+            self.flow.resume_reading()
+
+    def _proceed(self) -> None:
+        if self.stage != IDLE or self.transport.is_closing():
+            return
+        if self.traffic.retiring:
+            self._leave()
+        elif self.unread:
+            data, self.unread = self.unread, b""
+            self._begin(data)
+
+    # Waiting
+
+    def _wait_for_head(self, data: bytes) -> None:
+        self.unread = data
+        if self.head_deadline is None:
+            self.head_deadline = self.loop.call_later(HEAD_SECONDS, self._give_up_on_head)
+
+    def _forget_head_deadline(self) -> None:
+        if self.head_deadline is not None:
+            self.head_deadline.cancel()
+            self.head_deadline = None
+
+    def _give_up_on_head(self) -> None:
+        self.head_deadline = None
+        if self.stage == IDLE:
+            self._refuse(408, "request_timeout", "The head of the request did not arrive in time.")
+
+    def grow_older(self, seconds: float, limit: float) -> None:
+        if self.stage == IDLE:
+            self.age += seconds
+            if self.age >= limit:
+                self.transport.close()
+
+    # Leaving
+
+    def retire(self) -> None:
+        """Go back to the gateway now if nothing is under way; `_end` sees to it otherwise."""
+        if self.stage == IDLE:
+            self._leave()
+
+    def take_unread(self) -> bytes:
+        return self.unread
+
+    def release(self) -> None:
+        """The gateway has a copy of the descriptor: let go of ours, without a FIN."""
+        self.stage = GONE
+        self.transport.abort()
+
+    def close_unanswered(self) -> None:
+        """No gateway came for it."""
+        if self.unread:
+            self.stage = IDLE
+            self._refuse(503, "starting", "The platform is restarting.")
+        else:
+            self.transport.close()
+
+    def cut(self) -> None:
+        """The deadline of the drain has passed."""
+        self.transport.close()
+
+    def _leave(self) -> None:
+        self._forget_head_deadline()
+        if self.fd < 0:
+            self._leave_private()
+            return
+        self.stage = LEAVING
+        self.transport.pause_reading()
+        if self.transport.get_write_buffer_size():
+            # `resume_writing` is called when it is empty.
+            self.transport.set_write_buffer_limits(high=0)
+        else:
+            self._depart()
+
+    def _leave_private(self) -> None:
+        if self.unread and not self.traffic.retiring:
+            self._refuse(404, "not_found", f"Only {self.traffic.prefix} is served here.")
+        else:
+            self.stage = GONE
+            self.transport.close()
+
+    def _depart(self) -> None:
+        if self.stage == LEAVING and not self.transport.is_closing():
+            self.traffic.give_back(self)
+
+    # Ending badly
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        self.unread = b""
+        self._forget_head_deadline()
+        self.transport.write(self.traffic.refusal(status, code, message))
+        self._linger()
+
+    def _refuse_body(self, limit: int) -> None:
+        self._refuse(413, "body_too_large", f"The request's body is larger than {limit} bytes.")
+
+    def _break_off(self, status: int, code: str, message: str) -> None:
+        """Something is wrong in the middle of a request that the application may have begun to answer."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            self._refuse(status, code, message)
+            return
+        was_answering = cycle.response_started
+        cycle.disconnected = True
+        cycle.message_event.set()
+        if was_answering:
+            self.transport.close()
+        else:
+            self._refuse(status, code, message)
+
+    def _disagree(self) -> None:
+        """The parser does not see the message's end where we see it: never go on with such a connection."""
+        if self.stage in (READING, ANSWERING):
+            self._break_off(400, "bad_request", "The request is not valid HTTP.")
+
+    def _linger(self) -> None:
+        if self.transport.is_closing():
+            return
+        self.stage = LINGERING
+        self.discarded = 0
+        self.transport.write_eof()
+        self.transport.resume_reading()
+        self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+    def _become_websocket(self, rest: bytes) -> None:
+        self.stage = GONE
+        self.traffic.leave(self)
+        self.handle_websocket_upgrade()
+        protocol: Any = self.transport.get_protocol()
+        if rest and protocol is not self:
+            protocol.data_received(rest)

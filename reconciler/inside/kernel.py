@@ -1,0 +1,71 @@
+"""The calls that only Linux has, each with a plain answer where it is missing.
+
+Refuses to decide anything: `worker.py` says what is wanted, this says how the kernel is told.
+"""
+
+import contextlib
+import ctypes
+import resource
+import sys
+from pathlib import Path
+
+PR_SET_DUMPABLE = 4
+PR_SET_NAME = 15
+PR_SET_NO_NEW_PRIVS = 38
+
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def _prctl(option: int, value: int | bytes) -> None:
+    if _libc is not None:
+        _libc.prctl(option, value if isinstance(value, bytes) else ctypes.c_ulong(value), 0, 0, 0)
+
+
+def seal() -> None:
+    """Nobody of the same user may read this process's memory; it can gain no rights and leaves no core."""
+    _prctl(PR_SET_NO_NEW_PRIVS, 1)
+    _prctl(PR_SET_DUMPABLE, 0)
+    _limit(resource.RLIMIT_CORE, 0)
+
+
+def rename(title: str) -> None:
+    """What `ps` and `top` call this process; the kernel keeps fifteen bytes."""
+    _prctl(PR_SET_NAME, title.encode()[-15:])
+
+
+def limit_memory(size: int) -> None:
+    # Private writable memory. RLIMIT_AS would count the address space that allocators and libraries only reserve.
+    _limit(resource.RLIMIT_DATA, size)
+
+
+def limit_files(count: int) -> None:
+    _limit(resource.RLIMIT_NOFILE, count)
+
+
+def limit_processes(count: int) -> None:
+    # Counted per user, and not at all for root.
+    if hasattr(resource, "RLIMIT_NPROC"):
+        _limit(resource.RLIMIT_NPROC, count)
+
+
+def _limit(what: int, value: int) -> None:
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(what, (value, value))
+
+
+def start_time(pid: int) -> str:
+    """Field 22 of /proc/PID/stat: with the pid it names a process for ever. Empty where there is no /proc."""
+    try:
+        line = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return ""
+    # The second field, the program's name, may itself hold blanks and brackets.
+    return line[line.rindex(b")") + 2 :].split(b" ", 20)[19].decode()
+
+
+def thread_count() -> int:
+    """Every thread of this process, also those that Python did not start."""
+    try:
+        return sum(1 for _ in Path("/proc/self/task").iterdir())
+    except OSError:
+        return 1

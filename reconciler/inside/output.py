@@ -1,0 +1,293 @@
+"""Everything a service says, one JSON record per line, in two files of bounded size.
+
+    {"time", "service", "release", "worker", "request", "stream", "level", "logger"?, "message"}
+
+Several processes append to `current.jsonl` at the same time: each record is one write to a file opened for appending,
+and whoever finds it full renames it to `previous.jsonl` under a lock, so that a service never holds more than twice
+its limit. A flood is cut off per worker and says how much was lost. `Output.redact` sees every text before it is
+written.
+"""
+
+import contextlib
+import fcntl
+import io
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Stream = Literal["stdout", "stderr", "log"]
+
+REQUEST: ContextVar[str | None] = ContextVar("reconciler_request", default=None)
+"""The id of the request that the running code belongs to."""
+
+CURRENT = "current.jsonl"
+PREVIOUS = "previous.jsonl"
+RECORD_LIMIT = 16 * 1024
+TEXT_LIMIT = 12 * 1024
+CUT = " … [cut]"
+LINES_PER_SECOND = 5_000
+BURST = 20_000
+NOTICE_EVERY = 1.0
+OPEN_LINES = 64
+
+_quote = json.encoder.encode_basestring
+
+
+class OutputFile:
+    """Append to the current file of one folder; rotate it when it is full."""
+
+    def __init__(self, folder: str | os.PathLike[str], limit: int) -> None:
+        self._folder = Path(folder)
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._fd = self._open()
+
+    def append(self, record: bytes) -> None:
+        try:
+            os.write(self._fd, record)
+            # After an appending write the offset is the file's size, whoever else writes to it.
+            if os.lseek(self._fd, 0, os.SEEK_CUR) >= self._limit:
+                self._rotate()
+        except OSError:
+            # A full disk or a removed folder must not become an exception inside somebody's print().
+            return
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def _open(self) -> int:
+        return os.open(self._folder / CURRENT, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def _rotate(self) -> None:
+        with self._lock, self._alone():
+            with contextlib.suppress(FileNotFoundError):
+                # Another process may have been first; then ours is the previous file already.
+                if (self._folder / CURRENT).stat().st_ino == os.fstat(self._fd).st_ino:
+                    (self._folder / CURRENT).rename(self._folder / PREVIOUS)
+            fresh = self._open()
+            os.dup2(fresh, self._fd, inheritable=False)
+            os.close(fresh)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        folder = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    service: str
+    release: str
+    worker: str
+
+
+class Output:
+    """The records of one worker: rate-limited, redacted, written."""
+
+    def __init__(
+        self, file: OutputFile, speaker: Speaker, *, rate: float = LINES_PER_SECOND, burst: float = BURST
+    ) -> None:
+        self._file = file
+        self._who = "".join(
+            f',"{name}":{_quote(value)}'
+            for name, value in (("service", speaker.service), ("release", speaker.release), ("worker", speaker.worker))
+        )
+        self._rate = rate
+        self._burst = burst
+        self._tokens = burst
+        self._filled = time.monotonic()
+        self._dropped = 0
+        self._notice_due = 0.0
+        self._second = 0
+        self._clock = ""
+        self.redact: Callable[[str], str] | None = None
+        self.on_drop: Callable[[], None] | None = None
+        """Called when lines begin to be dropped: someone should call `settle` a little later."""
+
+    def write(
+        self, stream: Stream, message: str, *, request: str | None = None, level: str | None = None, logger: str = ""
+    ) -> None:
+        if self._is_flooded():
+            return
+        self._append(stream, message, request, level, logger)
+
+    def settle(self, *, final: bool = False) -> None:
+        """Say how many lines were dropped, at most once a second."""
+        if self._dropped and (final or time.monotonic() >= self._notice_due):
+            count, self._dropped = self._dropped, 0
+            self._append("log", f"{count} lines dropped", None, "WARNING", "reconciler")
+
+    def _is_flooded(self) -> bool:
+        now = time.monotonic()
+        self._tokens = min(self._burst, self._tokens + (now - self._filled) * self._rate)
+        self._filled = now
+        if self._dropped:
+            self.settle()
+        if self._tokens >= 1:
+            self._tokens -= 1
+            return False
+        self._dropped += 1
+        if self._dropped == 1:
+            self._notice_due = now + NOTICE_EVERY
+            if self.on_drop is not None:
+                self.on_drop()
+        return True
+
+    def _append(self, stream: Stream, message: str, request: str | None, level: str | None, logger: str) -> None:
+        if self.redact is not None:
+            message = self.redact(message)
+        head = (
+            f'{{"time":"{self._now()}"{self._who},"request":{_quote(request) if request else "null"}'
+            f',"stream":"{stream}","level":{_quote(level) if level else "null"}'
+            f'{f",{chr(34)}logger{chr(34)}:{_quote(logger)}" if logger else ""},"message":'
+        )
+        self._file.append(_fit(head, message))
+
+    def _now(self) -> str:
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._clock = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._second = second
+        return f"{self._clock}.{int((now - second) * 1000):03}Z"
+
+
+def _fit(head: str, message: str) -> bytes:
+    if len(message) > TEXT_LIMIT:
+        message = message[:TEXT_LIMIT] + CUT
+    while True:
+        record = f"{head}{_quote(message)}}}\n".encode(errors="replace")
+        if len(record) <= RECORD_LIMIT:
+            return record
+        # Control characters and other alphabets take several bytes each.
+        message = message[: len(message) // 2] + CUT
+
+
+class Lines(io.TextIOBase):
+    """Takes the place of `sys.stdout` or `sys.stderr`: each line becomes a record of the request that wrote it.
+
+    `print` writes its text and its newline separately, and requests take turns between the two; so every request has an
+    unfinished line of its own.
+    """
+
+    def __init__(self, output: Output, stream: Literal["stdout", "stderr"], fd: int) -> None:
+        self._output = output
+        self._stream = stream
+        self._fd = fd
+        self._open: dict[str | None, str] = {}
+        self.buffer = _Bytes(self)
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return "utf-8"
+
+    @property
+    def errors(self) -> str:  # type: ignore[override]
+        return "replace"
+
+    @property
+    def name(self) -> str:
+        return f"<{self._stream}>"
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return False
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def reconfigure(self, **_: object) -> None:
+        """Programs call it on the real streams; there is nothing to configure here."""
+
+    def write(self, text: str) -> int:
+        request = REQUEST.get()
+        whole = self._open.pop(request, "") + text
+        if "\n" in text:
+            *lines, whole = whole.split("\n")
+            for line in lines:
+                self._output.write(self._stream, line.removesuffix("\r"), request=request)
+        if len(whole) > TEXT_LIMIT:
+            self._output.write(self._stream, whole, request=request)
+        elif whole:
+            if len(self._open) >= OPEN_LINES:
+                self.finish()
+            self._open[request] = whole
+        return len(text)
+
+    def finish(self) -> None:
+        """Write the lines that never got their newline."""
+        while self._open:
+            request, line = self._open.popitem()
+            self._output.write(self._stream, line, request=request)
+
+
+class _Bytes(io.RawIOBase):
+    """`sys.stdout.buffer`."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._lines.fileno()
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        self._lines.write(bytes(data).decode(errors="replace"))
+        return len(data)
+
+
+class Records(logging.Handler):
+    """The root of logging: one call, one record, with its traceback inside."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__()
+        self._output = output
+        self.setFormatter(logging.Formatter("%(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._output.write(
+                "log", self.format(record), request=REQUEST.get(), level=record.levelname, logger=record.name
+            )
+        except Exception:
+            self.handleError(record)
+
+
+class RawLines:
+    """What arrived on a descriptor, from C code or a child process: bytes in, records out."""
+
+    def __init__(self, output: Output, stream: Literal["stdout", "stderr"]) -> None:
+        self._output = output
+        self._stream: Literal["stdout", "stderr"] = stream
+        self._open = b""
+
+    def feed(self, data: bytes) -> None:
+        *lines, self._open = (self._open + data).split(b"\n")
+        for line in lines:
+            self._say(line)
+        if len(self._open) > TEXT_LIMIT:
+            self.finish()
+
+    def finish(self) -> None:
+        if self._open:
+            line, self._open = self._open, b""
+            self._say(line)
+
+    def _say(self, line: bytes) -> None:
+        self._output.write(self._stream, line.decode(errors="replace").removesuffix("\r"))

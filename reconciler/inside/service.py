@@ -1,0 +1,187 @@
+"""From `module:attribute` to an ASGI application, or to one sentence with file and line that says why not.
+
+It never guesses: what is named must be an `APIRouter` or something that can be called as an ASGI application. The
+service's code runs here for the first time, so everything it may throw is caught, `sys.exit` included.
+"""
+
+import contextlib
+import importlib
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any, Literal
+
+from fastapi import APIRouter, FastAPI
+
+Application = Callable[..., Any]
+Reason = Literal["ImportFailed", "StartFailed"]
+
+DETAIL_LIMIT = 8 * 1024
+MESSAGE_LIMIT = 500
+OURS = str(Path(__file__).parent)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    file: str | None = None
+    """Relative to the service's folder."""
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a release does not start."""
+
+    reason: Reason
+    message: str
+    detail: str = ""
+    place: Place = Place()
+
+
+class Faulty(Exception):
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+
+
+@contextlib.asynccontextmanager
+async def _nothing(app: FastAPI) -> AsyncIterator[None]:
+    yield
+
+
+def load(entry: str, code: str, title: str) -> Application:
+    """Import the service. Raises `Faulty`."""
+    module_name, _, attribute = entry.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+        value: object = module
+        for name in attribute.split("."):
+            value = getattr(value, name)
+    except AttributeError as error:
+        if _is_of_service(error.__traceback__, code):
+            raise Faulty(fault_of(error, "ImportFailed", code)) from error
+        raise Faulty(_no_attribute(module, attribute, code)) from error
+    except BaseException as error:
+        raise Faulty(fault_of(error, "ImportFailed", code)) from error
+    return _as_application(value, attribute, module, code, title)
+
+
+def _as_application(value: object, attribute: str, module: ModuleType, code: str, title: str) -> Application:
+    if isinstance(value, APIRouter):
+        # Without a lifespan, `on_event` functions of an included router run twice, in every version of FastAPI.
+        app = FastAPI(title=title, lifespan=_nothing)
+        try:
+            app.include_router(value)
+        except Exception as error:
+            raise Faulty(fault_of(error, "ImportFailed", code)) from error
+        return app
+    if callable(value) and not inspect.isclass(value) and _takes_three(value):
+        return value
+    kind = "a class" if inspect.isclass(value) else f"of type {type(value).__name__}"
+    place = Place(_relative(getattr(module, "__file__", None), code))
+    message = f"{attribute} in {_name(module, place)} is {kind}, not an APIRouter or an ASGI application."
+    raise Faulty(Fault("ImportFailed", message, place=place))
+
+
+def _takes_three(value: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(value).bind({}, None, None)
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
+
+
+def _no_attribute(module: ModuleType, attribute: str, code: str) -> Fault:
+    place = Place(_relative(getattr(module, "__file__", None), code))
+    return Fault("ImportFailed", f"{_name(module, place)} has no attribute {attribute}.", place=place)
+
+
+def _name(module: ModuleType, place: Place) -> str:
+    return place.file or module.__name__
+
+
+def fault_of(error: BaseException, reason: Reason, code: str) -> Fault:
+    place = _place_of(error, code)
+    return Fault(reason, _sentence(error, reason), _detail(error), place)
+
+
+def _sentence(error: BaseException, reason: Reason) -> str:
+    when = "while it was imported" if reason == "ImportFailed" else "while it started"
+    if isinstance(error, SystemExit):
+        return f"The service called sys.exit({error.code!r}) {when}."
+    if isinstance(error, SyntaxError):
+        text = f"{type(error).__name__}: {error.msg}"
+    else:
+        text = "".join(traceback.format_exception_only(error)).strip()
+    first = text.splitlines()[0] if text else type(error).__name__
+    return first if len(first) <= MESSAGE_LIMIT else first[: MESSAGE_LIMIT - 1] + "…"
+
+
+def _detail(error: BaseException) -> str:
+    """The traceback without our own frames and without those of the import system; its end matters most."""
+    shown = traceback.TracebackException(type(error), error, _first_foreign(error.__traceback__))
+    text = "".join(shown.format()).encode()
+    return text[-DETAIL_LIMIT:].decode(errors="ignore")
+
+
+def _first_foreign(trace: TracebackType | None) -> TracebackType | None:
+    while trace is not None and _is_machinery(trace.tb_frame.f_code.co_filename):
+        trace = trace.tb_next
+    return trace
+
+
+def _is_machinery(file: str) -> bool:
+    return file.startswith((OURS, "<frozen importlib")) or file == importlib.__file__
+
+
+def _is_of_service(trace: TracebackType | None, code: str) -> bool:
+    return any(_relative(frame.filename, code) for frame in traceback.extract_tb(trace))
+
+
+def _place_of(error: BaseException, code: str) -> Place:
+    """The innermost line that the service itself wrote."""
+    if isinstance(error, SyntaxError):
+        file = _relative(error.filename, code)
+        if file:
+            return Place(file, error.lineno)
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = _relative(frame.filename, code)
+        if file:
+            return Place(file, frame.lineno)
+    for inner in (error.__cause__, error.__context__, *_grouped(error)):
+        if inner is not None and inner is not error:
+            place = _place_of(inner, code)
+            if place.file:
+                return place
+    return Place()
+
+
+def _grouped(error: BaseException) -> tuple[BaseException, ...]:
+    return error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+
+
+def _relative(file: str | None, code: str) -> str | None:
+    if not file:
+        return None
+    for root in (code, os.path.realpath(code)):
+        if file.startswith(root + os.sep):
+            return Path(file).relative_to(root).as_posix()
+    return None
+
+
+def imported_from(packages: tuple[str, ...], before: frozenset[str]) -> list[str]:
+    """The top-level modules of the environment that came in since `before`: what a later fork may find imported."""
+    names = {name.partition(".")[0] for name in sys.modules.keys() - before}
+    return sorted(name for name in names - before if _origin(name).startswith(packages))
+
+
+def _origin(name: str) -> str:
+    spec = getattr(sys.modules.get(name), "__spec__", None)
+    return getattr(spec, "origin", None) or ""

@@ -1,0 +1,132 @@
+"""What all connections of one worker share: the application, the rules, the counts, the clock.
+
+Refuses to know about gateways beyond one verb: `give_back`.
+"""
+
+import asyncio
+import contextvars
+import itertools
+import json
+import os
+import time
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+if TYPE_CHECKING:
+    from .connection import Connection
+    from .gateways import Gateways
+
+IDLE_SECONDS = 75.0
+SWEEP_SECONDS = 5.0
+Header = tuple[bytes, bytes]
+
+
+class Headers(list[Header]):
+    """The headers that every response gets. uvicorn adds the application's own with `+`; those win."""
+
+    def __add__(self, own: list[Header]) -> list[Header]:  # type: ignore[override]
+        names = {name.lower() for name, _ in own}
+        if b"x-request-id" in names or b"date" in names:
+            return [header for header in self if header[0] not in names] + own
+        return [*self, *own]
+
+
+class Traffic:
+    def __init__(
+        self,
+        config: Config,
+        app_state: dict[str, Any],
+        *,
+        service: str,
+        prefix: str,
+        body_limit: int | None,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.config = config
+        self.app = config.loaded_app
+        self.app_state = app_state
+        self.service = service
+        self.prefix = prefix
+        self.exact_path = prefix.encode()
+        self.below_path = prefix.encode() + b"/"
+        self.body_limit = body_limit
+        self.loop = loop
+        self.context = contextvars.copy_context()
+        self.state = ServerState()
+        self.gateways: Gateways | None = None
+        self.retiring = False
+        self.handed_back = 0
+        self._connections: set[Connection] = set()
+        self._sweep: asyncio.TimerHandle | None = None
+        self._second = 0
+        self._date: Header = (b"date", b"")
+        self._ids = itertools.count()
+        self._id_start = os.urandom(5).hex()
+
+    def request_id(self) -> str:
+        return f"{self._id_start}-{next(self._ids):x}"
+
+    def headers(self, request_id: str) -> Headers:
+        return Headers((self.date(), (b"x-request-id", request_id.encode())))
+
+    def date(self) -> Header:
+        # uvicorn's server refreshes this by a timer; a worker that has nothing to do shall not wake up.
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            self._date = (b"date", formatdate(second, usegmt=True).encode())
+        return self._date
+
+    def refusal(self, status: int, code: str, message: str) -> bytes:
+        error = {"error": {"code": code, "message": message, "service": self.service}}
+        body = json.dumps(error, separators=(",", ":")).encode()
+        retry = "retry-after: 1\r\n" if status == HTTPStatus.SERVICE_UNAVAILABLE else ""
+        head = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ndate: {self.date()[1].decode()}\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n{retry}connection: close\r\n\r\n"
+        )
+        return head.encode() + body
+
+    def enter(self, connection: "Connection") -> None:
+        self._connections.add(connection)
+        if self._sweep is None:
+            self._sweep = self.loop.call_later(SWEEP_SECONDS, self._close_idle)
+
+    def leave(self, connection: "Connection") -> None:
+        self._connections.discard(connection)
+
+    def _close_idle(self) -> None:
+        """One timer for all connections, and none when there are none."""
+        self._sweep = None
+        for connection in tuple(self._connections):
+            connection.grow_older(SWEEP_SECONDS, IDLE_SECONDS)
+        if self._connections:
+            self._sweep = self.loop.call_later(SWEEP_SECONDS, self._close_idle)
+
+    @property
+    def connections(self) -> "tuple[Connection, ...]":
+        """The HTTP connections; those that became WebSockets are not among them."""
+        return tuple(self._connections)
+
+    @property
+    def websockets(self) -> tuple[Any, ...]:
+        return tuple(other for other in self.state.connections if other not in self._connections)
+
+    @property
+    def in_flight(self) -> int:
+        return sum(connection.is_busy for connection in self._connections)
+
+    def retire(self) -> None:
+        self.retiring = True
+        for connection in self.connections:
+            connection.retire()
+
+    def give_back(self, connection: "Connection") -> None:
+        if self.gateways is None:
+            connection.close_unanswered()
+        else:
+            self.gateways.give_back(connection)

@@ -1,0 +1,362 @@
+"""One worker, from the fork to its end: become the service's process, start it, serve, retire.
+
+States: starting, ready, draining, stopped; or failed. Control reads them on the worker's socket. The order at the end
+is the promise: connections go back first, then what was begun is finished (responses, background tasks, WebSockets
+until the deadline), then the service's own shutdown runs, then the process ends with 0.
+"""
+
+import asyncio
+import atexit
+import contextlib
+import faulthandler
+import gc
+import importlib.util
+import logging
+import os
+import signal
+import socket
+import sys
+import sysconfig
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from . import kernel
+from .clients import Clients
+from .connection import Connection
+from .gateways import Gateways
+from .lifespan import Lifespan, StartupFailed
+from .messages import Message, Messages
+from .output import NOTICE_EVERY, Lines, Output, OutputFile, Records, Speaker
+from .service import Application, Fault, Faulty, fault_of, imported_from, load
+from .spec import Spec
+from .traffic import Traffic
+
+try:
+    from uvloop import new_event_loop
+except ImportError:
+    from asyncio import new_event_loop  # type: ignore[assignment]
+
+EXIT_FAILED = 3
+EXIT_PLATFORM_GONE = 70
+
+LIFESPAN_SECONDS = 10.0
+FAREWELL_SECONDS = 5.0
+CUT_SECONDS = 1.0
+PAUSE = 0.01
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
+"""What a service may see of the zygote's environment; everything else of its own comes with the spec."""
+
+PRELOADED: set[str] = set()
+"""What the zygote imported only because services of this environment need it."""
+
+logger = logging.getLogger("reconciler")
+
+
+@dataclass(frozen=True, slots=True)
+class Inheritance:
+    """The descriptors that a worker gets from the zygote."""
+
+    listener: socket.socket
+    lifeline: int
+    stdout: int
+    stderr: int
+
+
+def run(spec: Spec, inheritance: Inheritance) -> NoReturn:
+    """The whole life of the process after the fork."""
+    known = frozenset(sys.modules)
+    os.setsid()
+    kernel.rename(spec.worker)
+    kernel.seal()
+    output = _take_over_output(spec, inheritance)
+    _settle_in(spec)
+    gc.enable()
+    loop = new_event_loop()
+    asyncio.set_event_loop(loop)
+    status = loop.run_until_complete(Worker(spec, inheritance, output, known, loop).live())
+    _leave(output, status)
+
+
+def _take_over_output(spec: Spec, inheritance: Inheritance) -> Output:
+    os.dup2(inheritance.stdout, 1)
+    os.dup2(inheritance.stderr, 2)
+    os.close(inheritance.stdout)
+    os.close(inheritance.stderr)
+    output = Output(OutputFile(spec.output, spec.output_limit), Speaker(spec.service, spec.release, spec.worker))
+    sys.stdout = sys.__stdout__ = Lines(output, "stdout", 1)  # type: ignore[assignment, misc]
+    sys.stderr = sys.__stderr__ = Lines(output, "stderr", 2)  # type: ignore[assignment, misc]
+    root = logging.getLogger()
+    root.handlers[:] = [Records(output)]
+    root.setLevel(logging.INFO)
+    access = logging.getLogger("uvicorn.access")
+    access.handlers.clear()
+    access.propagate = False
+    faulthandler.enable(file=2)
+    return output
+
+
+def _settle_in(spec: Spec) -> None:
+    """Environment, folder, import path and limits of the service. Secrets exist in this process from here on."""
+    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    os.environ.clear()
+    os.environ.update(kept | dict(spec.environ))
+    os.chdir(spec.code)
+    sys.path[:0] = [spec.code, *spec.path]
+    sys.argv[:] = [spec.entry.partition(":")[0]]
+    sys.dont_write_bytecode = True
+    limits = spec.limits
+    if limits.files:
+        kernel.limit_files(limits.files)
+    if limits.processes:
+        kernel.limit_processes(limits.processes)
+    if limits.memory:
+        kernel.limit_memory(limits.memory)
+
+
+def _leave(output: Output, status: int) -> NoReturn:
+    """Run what the service registered for its exit, but not for ever."""
+    deadline = threading.Timer(FAREWELL_SECONDS, os._exit, (status,))
+    deadline.daemon = True
+    deadline.start()
+    with contextlib.suppress(BaseException):
+        atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, Lines):
+            stream.finish()
+    output.settle(final=True)
+    os._exit(status)
+
+
+def websocket_protocol() -> str:
+    """uvicorn's newest, which it prefers itself since it has it; its older one uses what `websockets` deprecated."""
+    has_sansio = importlib.util.find_spec("uvicorn.protocols.websockets.websockets_sansio_impl") is not None
+    return "websockets-sansio" if has_sansio else "auto"
+
+
+class Prefixed:
+    """Tell the application where it is mounted. uvicorn's own `root_path` would prepend it to every path, again."""
+
+    def __init__(self, app: Application, prefix: str) -> None:
+        self._app = app
+        self._prefix = prefix
+
+    def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
+        scope["root_path"] = self._prefix
+        return self._app(scope, receive, send)
+
+
+class Worker:
+    def __init__(
+        self,
+        spec: Spec,
+        inheritance: Inheritance,
+        output: Output,
+        known: frozenset[str],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._spec = spec
+        self._output = output
+        self._known = known
+        self._loop = loop
+        self._started = kernel.start_time(os.getpid())
+        self._state: Message = {"op": "state", "state": "starting"}
+        self._waiting: list[int] = []
+        self._retire_at: float | None = None
+        self._retirement = asyncio.Event()
+        self._traffic: Traffic | None = None
+        self._gateways: Gateways | None = None
+        self._inheritance = inheritance
+
+    async def live(self) -> int:
+        """Serve until told to stop. The exit status."""
+        self._watch_lifeline(self._inheritance.lifeline)
+        self._output.on_drop = self._settle_later
+        clients = Clients(self._inheritance.listener, greet=self._greet, order=self._obey, loop=self._loop)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._retire, self._spec.drain)
+        try:
+            app = load(self._spec.entry, self._spec.code, self._spec.service)
+            lifespan = await self._start(app)
+        except Faulty as faulty:
+            return await self._fail(clients, faulty.fault)
+        gc.freeze()
+        traffic = self._open_traffic(app, lifespan.state)
+        private = await self._open_private(traffic)
+        self._enter(clients, {"op": "state", "state": "ready", "modules": self._new_modules()})
+        await self._retirement.wait()
+        self._enter(clients, {"op": "state", "state": "draining"})
+        private.close()
+        cut = await Drain(traffic, self._gateways).carry_out(lambda: self._retire_at)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(lifespan.shutdown(), LIFESPAN_SECONDS)
+        with contextlib.suppress(OSError):
+            Path(self._spec.private).unlink()
+        clients.tell_last({"op": "state", "state": "stopped", "cut": cut})
+        return 0
+
+    async def _start(self, app: Application) -> Lifespan:
+        lifespan = Lifespan(app)
+        try:
+            await lifespan.startup()
+        except StartupFailed as failed:
+            if failed.__cause__ is None:
+                raise Faulty(Fault("StartFailed", str(failed))) from failed
+            raise Faulty(fault_of(failed.__cause__, "StartFailed", self._spec.code)) from failed
+        return lifespan
+
+    async def _fail(self, clients: Clients, fault: Fault) -> int:
+        """Say what is wrong to at least one listener, and end."""
+        logger.error("%s: %s", fault.reason, fault.detail or fault.message)
+        failure: Message = {"op": "state", "state": "failed", "reason": fault.reason, "message": fault.message}
+        failure |= {"detail": fault.detail, "file": fault.place.file, "line": fault.place.line}
+        self._enter(clients, failure)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(clients.came.wait(), FAREWELL_SECONDS)
+        clients.tell_last(None)
+        return EXIT_FAILED
+
+    def _open_traffic(self, app: Application, state: dict[str, Any]) -> Traffic:
+        spec = self._spec
+        config = Config(
+            Prefixed(app, spec.prefix),
+            http=HttpToolsProtocol,
+            ws=websocket_protocol(),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            interface="asgi3",
+        )
+        config.load()
+        self._traffic = Traffic(
+            config, state, service=spec.service, prefix=spec.prefix, body_limit=spec.body_limit, loop=self._loop
+        )
+        self._gateways = self._traffic.gateways = Gateways(self._traffic)
+        waiting, self._waiting = self._waiting, []
+        for fd in waiting:
+            self._gateways.attach(fd)
+        return self._traffic
+
+    async def _open_private(self, traffic: Traffic) -> asyncio.AbstractServer:
+        with contextlib.suppress(FileNotFoundError):
+            Path(self._spec.private).unlink()
+        mask = os.umask(0o177)
+        try:
+            return await self._loop.create_unix_server(lambda: Connection(traffic), self._spec.private)
+        finally:
+            os.umask(mask)
+
+    def _new_modules(self) -> list[str]:
+        packages = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+        return imported_from(packages, self._known)
+
+    def _enter(self, clients: Clients, state: Message) -> None:
+        self._state = state
+        clients.tell(state)
+
+    def _greet(self) -> list[Message]:
+        spec = self._spec
+        hello: Message = {"op": "hello", "worker": spec.worker, "release": spec.release, "service": spec.service}
+        hello |= {
+            "revision": spec.revision,
+            "pid": os.getpid(),
+            "started": self._started,
+            "state": self._state["state"],
+        }
+        return [hello] if self._state["state"] == "starting" else [hello, self._state]
+
+    def _obey(self, message: Message, client: Messages) -> None:
+        match message.get("op"):
+            case "attach" if client.fds:
+                self._attach(client.fds.pop(0))
+            case "retire":
+                self._retire(float(message.get("drain", self._spec.drain)))
+            case "stats":
+                client.send(self._stats())
+
+    def _attach(self, fd: int) -> None:
+        if self._gateways is None:
+            self._waiting.append(fd)
+        else:
+            self._gateways.attach(fd)
+
+    def _retire(self, drain: float) -> None:
+        at = self._loop.time() + drain
+        self._retire_at = at if self._retire_at is None else min(at, self._retire_at)
+        self._retirement.set()
+
+    def _stats(self) -> Message:
+        traffic = self._traffic
+        if traffic is None:
+            return {"op": "stats", "connections": 0, "in_flight": 0, "requests": 0, "handed_back": 0}
+        return {
+            "op": "stats",
+            "connections": len(traffic.connections) + len(traffic.websockets),
+            "in_flight": traffic.in_flight,
+            "requests": traffic.state.total_requests,
+            "handed_back": traffic.handed_back,
+        }
+
+    def _watch_lifeline(self, fd: int) -> None:
+        def read() -> None:
+            if not os.read(fd, 1):
+                os._exit(EXIT_PLATFORM_GONE)
+
+        self._loop.add_reader(fd, read)
+
+    def _settle_later(self) -> None:
+        # Lines are also dropped in threads.
+        self._loop.call_soon_threadsafe(lambda: self._loop.call_later(NOTICE_EVERY, self._output.settle))
+
+
+class Drain:
+    """Finish what began, until the deadline; then cut the rest and count it."""
+
+    def __init__(self, traffic: Traffic, gateways: Gateways | None) -> None:
+        self._traffic = traffic
+        self._gateways = gateways
+
+    async def carry_out(self, deadline: Any) -> Mapping[str, int]:
+        traffic = self._traffic
+        loop = asyncio.get_running_loop()
+        if self._gateways is not None:
+            self._gateways.drain()
+        traffic.retire()
+        # uvicorn's sets of connections and tasks tell nobody when they become empty.
+        while not self._is_done() and loop.time() < deadline():  # noqa: ASYNC110
+            await asyncio.sleep(PAUSE)
+        cut = self._count()
+        await self._cut()
+        if self._gateways is not None:
+            self._gateways.close()
+        return cut
+
+    def _is_done(self) -> bool:
+        return not self._traffic.state.connections and not self._traffic.state.tasks
+
+    def _count(self) -> dict[str, int]:
+        traffic = self._traffic
+        requests, websockets = traffic.in_flight, len(traffic.websockets)
+        tasks = max(0, len(traffic.state.tasks) - requests - websockets)
+        return {"requests": requests, "tasks": tasks, "websockets": websockets}
+
+    async def _cut(self) -> None:
+        traffic = self._traffic
+        for websocket in traffic.websockets:
+            websocket.shutdown()
+        for connection in traffic.connections:
+            connection.cut()
+        tasks = set(traffic.state.tasks)
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=CUT_SECONDS)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=CUT_SECONDS)
+        await asyncio.sleep(0)
