@@ -5,12 +5,15 @@ that is exactly what must not happen.
 """
 
 import asyncio
+import contextlib
 import itertools
 import json
+import random
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -28,6 +31,8 @@ class Tally:
     connections: int = 0
     closed: int = 0
     """Connections that the other side ended."""
+    first_seen: dict[str, float] = field(default_factory=dict)
+    """When each version answered for the first time."""
 
     @property
     def ok(self) -> int:
@@ -84,7 +89,9 @@ class Connection:
         content = await self._reader.readexactly(_content_length(head))
         self._tally.answered[status] += 1
         if status == 200:
-            self._tally.versions[str(json.loads(content).get("version"))] += 1
+            version = str(json.loads(content).get("version"))
+            self._tally.versions[version] += 1
+            self._tally.first_seen.setdefault(version, time.monotonic())
         if "connection: close" in head:
             self._tally.closed += 1
             await self.close()
@@ -140,18 +147,23 @@ class Traffic:
         while self.tally.sent < goal and time.monotonic() < deadline:
             time.sleep(0.005)
 
-    def wake(self, path: str, body: bytes = b"x") -> None:
+    def wake(self, path: str) -> None:
         """Let every idle connection send a POST at once, and wait for the answers."""
-        asyncio.run_coroutine_threadsafe(self._wake(path, body), self._loop).result(2 * PATIENCE)
+        self.wake_soon(path).result(2 * PATIENCE)
 
-    async def _wake(self, path: str, body: bytes) -> None:
-        async def post(connection: Connection) -> None:
-            try:
-                await connection.ask("POST", path, body)
-            except Lost:
-                return
+    def wake_soon(self, path: str, *, after: float = 0.0, over: float = 0.0) -> Future[list[float]]:
+        """Let every idle connection send a POST at a moment of its own; the result tells when each did."""
+        return asyncio.run_coroutine_threadsafe(self._wake(path, after, over), self._loop)
 
-        await asyncio.gather(*map(post, self._parked))
+    async def _wake(self, path: str, after: float, over: float) -> list[float]:
+        async def post(connection: Connection) -> float:
+            await asyncio.sleep(after + random.uniform(0, over))
+            moment = time.monotonic()
+            with contextlib.suppress(Lost):
+                await connection.ask("POST", path, b"x")
+            return moment
+
+        return await asyncio.gather(*map(post, self._parked))
 
     def _run(self) -> None:
         self._loop.run_until_complete(self._serve())
