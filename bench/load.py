@@ -1,7 +1,7 @@
 """Closed-loop load: so many connections, each sending as soon as it was answered.
 
-`wrk` where it is installed (`apt-get install wrk`); otherwise a client of our own, which is slower than the
-servers it asks, and therefore flatters whichever side is the slower one.
+`wrk` where it is installed (`apt-get install wrk`); otherwise a client of our own in Python, which needs as much
+of the machine as the server it asks, so that its figures are good for ratios only.
 """
 
 import asyncio

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from uv import find_uv_bin
+
 from bench.figure import Figure, at_least, at_most, told
 from bench.stage import plain_uvicorn, running, seconds_until
 from tests.end_to_end.platform import Platform
@@ -76,7 +78,8 @@ def save(folder: Path, port: int, version: str) -> float:
 def environment_of_its_own(folder: Path) -> Iterator[Path]:
     """What a person installs for the inner loop: `uvicorn[standard]`, which watches files with watchfiles."""
     python = folder / "environment" / "bin" / "python"
-    subprocess.run(["uv", "venv", "--quiet", str(folder / "environment")], check=True, timeout=120)
-    install = ["uv", "pip", "install", "--quiet", "--python", str(python), "fastapi", "uvicorn[standard]"]
+    uv = find_uv_bin()
+    subprocess.run([uv, "venv", "--quiet", str(folder / "environment")], check=True, timeout=120)
+    install = [uv, "pip", "install", "--quiet", "--python", str(python), "fastapi", "uvicorn[standard]"]
     subprocess.run(install, check=True, timeout=300)
     yield python

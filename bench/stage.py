@@ -49,7 +49,7 @@ def plain_uvicorn(python: Path, folder: Path, *flags: str) -> Iterator[int]:
     (folder / "plain.py").write_text(PLAIN)
     port = free_port()
     words = [str(python), "-m", "uvicorn", "plain:app", "--port", str(port), *UVICORN, *flags]
-    with subprocess.Popen(words, cwd=folder) as server:
+    with subprocess.Popen(words, cwd=folder, stderr=subprocess.DEVNULL) as server:
         try:
             until_sync(lambda: answers(port), within=30, what="uvicorn")
             yield port
