@@ -1,0 +1,42 @@
+"""The failures of this package, each with the code that tools know it by and what a person can do."""
+
+from reconciler.model.failure import Reason, Stalled, Wait
+from reconciler.model.problem import Problem
+from reconciler.model.requirement import Requirements
+
+AGAIN = 30.0
+
+
+class Killed(Wait):
+    """Somebody ended the program in the middle: no fault of the requirements."""
+
+
+def stalled(
+    code: str, message: str, remedy: str, *, asked: Requirements | None = None, package: str = "", detail: str = ""
+) -> Stalled:
+    line = asked.named(package) if asked is not None and package else None
+    problem = line.problem(code, message, remedy) if line else Problem(message, code, remedy=remedy)
+    return Stalled(Reason.REQUIREMENTS_FAILED, message, problems=(problem,), detail=detail or None)
+
+
+def wait(code: str, message: str, remedy: str, *, detail: str = "", after: float = AGAIN) -> Wait:
+    problem = Problem(message, code, remedy=remedy)
+    return Wait(Reason.REQUIREMENTS_FAILED, message, after=after, problems=(problem,), detail=detail or None)
+
+
+def disk_full(detail: str = "") -> Wait:
+    return wait("disk-full", "the disk is full; nothing was kept of the attempt", "Free some space", detail=detail)
+
+
+def out_of_time(program: str, seconds: float) -> Wait:
+    return wait("timed-out", f"{program} was stopped after {seconds:g} s", "See whether the package index is slow")
+
+
+def unusable(why: str) -> Wait:
+    message = f"the program uv cannot be run: {why}"
+    return wait("uv-unusable", message, "Install reconciler again; `reconciler doctor` says more")
+
+
+def killed(signal: int) -> Killed:
+    problem = Problem(f"uv was killed by signal {signal}", "uv-killed", remedy="See whether memory is short")
+    return Killed(Reason.REQUIREMENTS_FAILED, problem.message, after=AGAIN, problems=(problem,))
