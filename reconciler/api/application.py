@@ -1,0 +1,32 @@
+"""The control plane's application, put together."""
+
+from fastapi import FastAPI
+
+from reconciler import __version__
+from reconciler.api import probes, services, syncs
+from reconciler.api.access import Access
+from reconciler.api.doorway import Doorway
+from reconciler.api.logs import Followers
+from reconciler.api.platform import Platform
+from reconciler.api.problems import answer_with_problems, described, publish_problem_schema
+
+
+def build(platform: Platform, access: Access) -> FastAPI:
+    app = FastAPI(
+        title="reconciler",
+        version=__version__,
+        description="The control plane: status, logs and actions.",
+        docs_url=None,
+        redoc_url=None,
+        responses=described(401, 403, 422, 429),
+    )
+    app.state.platform = platform
+    app.state.access = access
+    app.state.followers = Followers()
+    app.add_middleware(Doorway, allowed_hosts=access.hosts)
+    answer_with_problems(app)
+    publish_problem_schema(app)
+    app.include_router(probes.router)
+    app.include_router(syncs.router)
+    app.include_router(services.router)
+    return app

@@ -1,0 +1,20 @@
+"""What endpoints ask for beside their parameters."""
+
+from typing import Annotated
+
+from fastapi import Depends, HTTPException, Path, Request
+
+from reconciler.api.platform import Platform
+
+
+async def _platform(request: Request) -> Platform:
+    platform: Platform = request.app.state.platform
+    return platform
+
+
+Asked = Annotated[Platform, Depends(_platform)]
+Name = Annotated[str, Path(max_length=63, description="A service's name.")]
+
+
+def no_service(name: str) -> HTTPException:
+    return HTTPException(404, f"there is no service {name}")

@@ -1,0 +1,112 @@
+"""What every request passes before anything else looks at it.
+
+The Host header must name this server (a web page that points its own name at 127.0.0.1 is turned away: DNS
+rebinding), a body must be small, and every answer carries the headers that keep a browser from guessing.
+Plain ASGI, so that it costs nothing and streams stay streams.
+"""
+
+import ipaddress
+from collections.abc import Iterable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from reconciler.api.problems import problem
+
+LOCAL = ("localhost", "ip6-localhost")
+BODY_LIMIT = 1 << 20
+HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+]
+
+
+class BodyTooLarge(Exception):
+    pass
+
+
+class Doorway:
+    def __init__(self, app: ASGIApp, allowed_hosts: Iterable[str]) -> None:
+        self._app = app
+        self._hosts = frozenset(name.lower().rstrip(".") for name in (*LOCAL, *allowed_hosts))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        door = Passage(receive, send)
+        if not self._is_addressed(scope):
+            refusal = problem(
+                421, "the Host header does not name this server; the operator allows more with --allowed-host"
+            )
+            await refusal(scope, receive, door.send)
+        elif _announced_length(scope) > BODY_LIMIT:
+            await _too_large(scope, receive, door.send)
+        else:
+            await self._pass(scope, receive, door)
+
+    async def _pass(self, scope: Scope, receive: Receive, door: "Passage") -> None:
+        try:
+            await self._app(scope, door.receive, door.send)
+        except BodyTooLarge:
+            if door.answered:
+                raise
+            await _too_large(scope, receive, door.send)
+
+    def _is_addressed(self, scope: Scope) -> bool:
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) != 1:
+            return False
+        name = _without_port(hosts[0].decode("latin-1")).lower().rstrip(".")
+        return name in self._hosts or _is_address(name)
+
+
+class Passage:
+    """One request on its way in, and its answer on its way out."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._received = 0
+        self.answered = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._received += len(message.get("body", b""))
+        if self._received > BODY_LIMIT:
+            raise BodyTooLarge
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.answered = True
+            given = {name.lower() for name, _ in message.get("headers", ())}
+            message = {**message, "headers": [*message.get("headers", ()), *(h for h in HEADERS if h[0] not in given)]}
+        await self._send(message)
+
+
+async def _too_large(scope: Scope, receive: Receive, send: Send) -> None:
+    await problem(413, f"a body may have {BODY_LIMIT} bytes at most", {"Connection": "close"})(scope, receive, send)
+
+
+def _announced_length(scope: Scope) -> int:
+    value = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    return int(value) if value.isdigit() else 0
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def _is_address(name: str) -> bool:
+    """An address cannot be rebound: the browser compares it with what it connected to."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

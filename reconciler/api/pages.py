@@ -1,0 +1,44 @@
+"""Lists in pieces: `limit` says how many, `after` goes on where the last piece ended."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Annotated, Generic, Protocol, TypeVar
+
+from fastapi import Query
+from pydantic import BaseModel
+
+from reconciler.model.status import ServiceStatus
+
+T = TypeVar("T")
+
+Limit = Annotated[int, Query(ge=1, le=500)]
+After = Annotated[str | None, Query(max_length=128, pattern=r"^[A-Za-z0-9._:-]+$")]
+
+
+class Page(BaseModel, Generic[T]):
+    items: list[T]
+    total: int
+    next: str | None
+    """Give it as `after` to go on; null at the end."""
+
+
+def page_of_services(services: Sequence[ServiceStatus], limit: int, after: str | None) -> Page[ServiceStatus]:
+    """A piece of a list in name order; `after` need not exist any more."""
+    start = bisect_right(services, after, key=lambda service: service.name) if after is not None else 0
+    items = list(services[start : start + limit])
+    more = start + limit < len(services)
+    return Page(items=items, total=len(services), next=items[-1].name if more and items else None)
+
+
+class Identified(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+Newest = TypeVar("Newest", bound=Identified)
+
+
+def page_of_newest(items: Sequence[Newest], total: int, limit: int) -> Page[Newest]:
+    """A piece of a list that is newest first, of which one more than the limit was fetched."""
+    shown = list(items[:limit])
+    return Page(items=shown, total=total, next=shown[-1].id if len(items) > limit else None)

@@ -1,0 +1,42 @@
+"""What the API asks of the platform.
+
+Control implements it; the API knows nothing else of it. The plain methods answer from memory at once, also
+with thousands of services; the others may take their time.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from reconciler.model.status import PlanStatus, PlatformStatus, ReleaseStatus, ServiceStatus, SyncStatus
+
+
+class UnknownRevision(Exception):
+    """The ref of a plan names no commit that can be had."""
+
+
+class Platform(Protocol):
+    def ready(self) -> bool:
+        """The first sync is finished."""
+
+    def status(self) -> PlatformStatus: ...
+
+    def services(self) -> Sequence[ServiceStatus]:
+        """All of them, in name order."""
+
+    def service(self, name: str) -> ServiceStatus | None: ...
+
+    def logs(self, name: str) -> Path | None:
+        """The folder of a service's log files; it need not exist yet. None: no such service."""
+
+    async def request_sync(self, kind: str, actor: str, retry: bool = False) -> SyncStatus: ...
+
+    async def sync(self, sync: str) -> SyncStatus | None: ...
+
+    async def syncs(self, limit: int, after: str | None) -> tuple[Sequence[SyncStatus], int]:
+        """The newest first, those older than `after`; and how many there are in all."""
+
+    async def releases(self, name: str, limit: int, after: str | None) -> tuple[Sequence[ReleaseStatus], int]:
+        """The newest first, those older than `after`; and how many there are in all."""
+
+    async def plan(self, ref: str | None) -> PlanStatus: ...

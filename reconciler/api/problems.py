@@ -1,0 +1,79 @@
+"""Errors as RFC 9457 problem documents, in one shape for all of them."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Fault(BaseModel):
+    where: str
+    message: str
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str | None = None
+    errors: list[Fault] = []
+
+
+class ProblemResponse(JSONResponse):
+    media_type = MEDIA_TYPE
+
+
+def problem(
+    status: int, detail: str | None = None, headers: Mapping[str, str] | None = None, errors: list[Fault] | None = None
+) -> ProblemResponse:
+    document = ProblemDocument(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors or [])
+    return ProblemResponse(document.model_dump(exclude_defaults=True), status, headers=dict(headers or {}))
+
+
+def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What the OpenAPI document says about an endpoint's refusals."""
+    reference = {"$ref": "#/components/schemas/ProblemDocument"}
+    content = {MEDIA_TYPE: {"schema": reference}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+def answer_with_problems(app: FastAPI) -> None:
+    @app.exception_handler(HTTPException)
+    async def refused(_: Request, error: HTTPException) -> ProblemResponse:
+        phrase = HTTPStatus(error.status_code).phrase
+        return problem(error.status_code, None if error.detail == phrase else str(error.detail), error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(_: Request, error: RequestValidationError) -> ProblemResponse:
+        # Without the input: it may hold what should not be repeated.
+        faults = [Fault(where=".".join(map(str, each["loc"])), message=each["msg"]) for each in error.errors()]
+        detail = "; ".join(f"{fault.where}: {fault.message}" for fault in faults)
+        return problem(422, detail, errors=faults)
+
+    @app.exception_handler(Exception)
+    async def broken(_: Request, __: Exception) -> ProblemResponse:
+        return problem(500, "a bug of the reconciler; its log says more")
+
+
+def publish_problem_schema(app: FastAPI) -> None:
+    """Put the schema that `described` points at into the OpenAPI document."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        schema = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
+        components = document.setdefault("components", {}).setdefault("schemas", {})
+        components.update(schema.pop("$defs"))
+        components["ProblemDocument"] = schema
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,89 @@
+"""The services: their status, their releases, what they said."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from reconciler.api.access import scope
+from reconciler.api.asked import Asked, Name, no_service
+from reconciler.api.logs import Filter, Followers, as_text, follow, moment, newest
+from reconciler.api.pages import After, Limit, Page, page_of_newest, page_of_services
+from reconciler.api.problems import described
+from reconciler.model.status import ReleaseStatus, ServiceStatus
+
+router = APIRouter(tags=["services"], dependencies=[Depends(scope("read"))])
+
+NDJSON = "application/x-ndjson"
+TEXT = "text/plain; charset=utf-8"
+
+
+@router.get("/v1/services")
+async def services(
+    platform: Asked,
+    limit: Limit = 50,
+    after: After = None,
+    condition: Annotated[
+        str | None,
+        Query(pattern=r"^[A-Z][A-Za-z]{1,20}(=(True|False|Unknown))?$", description="`Stalled`, or `Ready=False`."),
+    ] = None,
+    q: Annotated[str | None, Query(max_length=100, description="Part of the name or the description.")] = None,
+) -> Page[ServiceStatus]:
+    """All services, in name order."""
+    found = platform.services()
+    if condition is not None:
+        found = [service for service in found if _is(service, condition)]
+    if q:
+        found = [service for service in found if q.casefold() in f"{service.name}\n{service.description}".casefold()]
+    return page_of_services(found, limit, after)
+
+
+@router.get("/v1/services/{name}", responses=described(404))
+async def service(platform: Asked, name: Name) -> ServiceStatus:
+    found = platform.service(name)
+    if found is None:
+        raise no_service(name)
+    return found
+
+
+@router.get("/v1/services/{name}/releases", responses=described(404))
+async def releases(platform: Asked, name: Name, limit: Limit = 50, after: After = None) -> Page[ReleaseStatus]:
+    """The newest first."""
+    if platform.service(name) is None:
+        raise no_service(name)
+    return page_of_newest(*await platform.releases(name, limit + 1, after), limit)
+
+
+@router.get(
+    "/v1/services/{name}/logs",
+    response_class=Response,
+    responses={200: {"description": "One record per line.", "content": {NDJSON: {}, TEXT: {}}}, **described(404, 429)},
+)
+async def logs(
+    asked: Request,
+    platform: Asked,
+    name: Name,
+    request: Annotated[str | None, Query(max_length=200, description="Only this request's records.")] = None,
+    release: Annotated[str | None, Query(max_length=100, description="Only this release's records.")] = None,
+    since: Annotated[
+        str | None, Query(max_length=40, description="Only newer ones: `10m`, `2h`, or an ISO 8601 moment.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=10_000, description="At most this many, the newest.")] = 1000,
+    following: Annotated[bool, Query(alias="follow", description="Go on with what comes.")] = False,
+    form: Annotated[Literal["ndjson", "text"], Query(alias="format")] = "ndjson",
+) -> StreamingResponse:
+    """What the service said, the newest last."""
+    folder = platform.logs(name)
+    if folder is None:
+        raise no_service(name)
+    wanted = Filter(request=request, release=release, since=moment(since) if since else None)
+    followers: Followers = asked.app.state.followers
+    records = followers.admit(follow(folder, wanted, limit)) if following else newest(folder, wanted, limit)
+    if form == "text":
+        return StreamingResponse(as_text(records), media_type=TEXT)
+    return StreamingResponse(records, media_type=NDJSON)
+
+
+def _is(service: ServiceStatus, condition: str) -> bool:
+    kind, _, status = condition.partition("=")
+    return any(each.type == kind and each.status == (status or "True") for each in service.conditions)

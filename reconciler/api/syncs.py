@@ -1,0 +1,60 @@
+"""The platform as a whole: its status, its syncs, its next plan."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, HTTPException, Path, Query
+
+from reconciler.api.access import Caller, scope
+from reconciler.api.asked import Asked
+from reconciler.api.pages import After, Limit, Page, page_of_newest
+from reconciler.api.platform import UnknownRevision
+from reconciler.api.problems import described
+from reconciler.model.status import PlanStatus, PlatformStatus, SyncStatus
+
+router = APIRouter(tags=["platform"], dependencies=[Depends(scope("read"))])
+
+# Becomes an argument of git further down: never a leading dash, nothing a shell or a pattern would read.
+REF = r"^[A-Za-z0-9][A-Za-z0-9._/@~^-]{0,254}$"
+
+
+@router.get("/v1/status")
+async def status(platform: Asked) -> PlatformStatus:
+    return platform.status()
+
+
+@router.get("/v1/syncs")
+async def syncs(platform: Asked, limit: Limit = 50, after: After = None) -> Page[SyncStatus]:
+    """The newest first."""
+    return page_of_newest(*await platform.syncs(limit + 1, after), limit)
+
+
+@router.get("/v1/syncs/{sync}", responses=described(404))
+async def one_sync(platform: Asked, sync: Annotated[str, Path(max_length=100)]) -> SyncStatus:
+    found = await platform.sync(sync)
+    if found is None:
+        raise HTTPException(404, f"there is no sync {sync}")
+    return found
+
+
+@router.post("/v1/sync", status_code=202)
+async def request_sync(
+    platform: Asked,
+    caller: Annotated[Caller, Depends(scope("deploy"))],
+    retry: Annotated[bool, Query(description="Try again what failed and has not changed since.")] = False,
+) -> SyncStatus:
+    """Look at the repository now. Answers at once; the sync's id tells what became of it."""
+    return await platform.request_sync("person", caller.name, retry)
+
+
+@router.get("/v1/plan", responses=described(404))
+async def plan(
+    platform: Asked,
+    ref: Annotated[
+        str | None, Query(pattern=REF, description="A commit or branch; default: the branch followed.")
+    ] = None,
+) -> PlanStatus:
+    """What the next sync would do, and why."""
+    try:
+        return await platform.plan(ref)
+    except UnknownRevision as error:
+        raise HTTPException(404, str(error) or f"there is no revision {ref}") from error

@@ -1,0 +1,89 @@
+"""`reconciler serve`: follow a repository and serve what it holds."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reconciler.settings import Misconfigured
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(serve)
+
+
+def serve(
+    repo: Annotated[
+        str,
+        typer.Argument(envvar="RECONCILER_REPO", help="A path or URL of a git repository.", show_default="this folder"),
+    ] = ".",
+    branch: Annotated[
+        str | None,
+        typer.Option(envvar="RECONCILER_BRANCH", help="The branch to follow.", show_default="the current one"),
+    ] = None,
+    poll: Annotated[
+        str, typer.Option(envvar="RECONCILER_POLL", help="How often to look for a new commit: 500ms, 60s, 5m.")
+    ] = "60s",
+    port: Annotated[
+        int, typer.Option(envvar="RECONCILER_PORT", min=0, max=65535, help="Where the services answer.")
+    ] = 8000,
+    control_port: Annotated[
+        int, typer.Option(envvar="RECONCILER_CONTROL_PORT", min=0, max=65535, help="Where the control plane answers.")
+    ] = 8001,
+    host: Annotated[str, typer.Option(envvar="RECONCILER_HOST", help="The address to listen at.")] = "127.0.0.1",
+    data: Annotated[
+        Path, typer.Option(envvar="RECONCILER_DATA", help="The folder for everything that is kept.")
+    ] = Path(".reconciler"),
+    index: Annotated[
+        list[str] | None,
+        typer.Option(envvar="RECONCILER_INDEX", help="A package index; the first is the default one. Repeatable."),
+    ] = None,
+    allow_build: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="RECONCILER_ALLOW_BUILD",
+            help="A package that may be built from source, which runs its code; `*` allows all. Repeatable.",
+        ),
+    ] = None,
+    allow_url: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="RECONCILER_ALLOW_URL", help="A host from which a requirement may be a direct URL. Repeatable."
+        ),
+    ] = None,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="RECONCILER_ALLOWED_HOST",
+            help="A name under which the control plane may be addressed, beside localhost. Repeatable.",
+        ),
+    ] = None,
+) -> None:
+    """Follow a repository and serve the services it holds.
+
+    Every option can also be given as RECONCILER_<OPTION>; lists are separated by spaces there.
+    """
+    from reconciler import log, supervisor
+    from reconciler.cli.repository import find
+    from reconciler.model import duration
+    from reconciler.settings import Settings
+
+    every = duration.seconds(poll)
+    if not every:
+        raise Misconfigured(f"--poll {poll!r} is no duration; write 500ms, 60s, 5m or 1h")
+    followed = find(repo, branch)
+    log.configure()
+    settings = Settings(
+        repository=followed.repository,
+        branch=followed.branch,
+        data=data.resolve(),
+        host=host,
+        port=port,
+        control_port=control_port,
+        poll=every,
+        indexes=tuple(index or ()),
+        allow_builds=tuple(allow_build or ()),
+        allow_urls=tuple(allow_url or ()),
+        allowed_hosts=tuple(allowed_host or ()),
+    )
+    raise typer.Exit(supervisor.serve(settings))

@@ -1,0 +1,143 @@
+"""The running server, as the commands talk to it.
+
+Found through the data folder, where the server wrote down its address and token, or through RECONCILER_URL
+and RECONCILER_TOKEN. Refuses to send a token that was found in a folder to an address that was not.
+"""
+
+import http.client
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import typer
+
+from reconciler.data_folder import read_address, read_admin_token
+from reconciler.settings import Misconfigured
+
+ANSWERS_WITHIN = 30.0
+PAGE = 500
+Query = str | int | bool | None
+
+DataOption = Annotated[Path, typer.Option("--data", envvar="RECONCILER_DATA", help="The running server's data folder.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+DATA = Path(".reconciler")
+
+
+class Unreachable(Exception):
+    """Nobody who speaks for the server answers; exit code 3."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    url: str
+    token: str
+
+    def get(self, path: str, **query: Query) -> Any:
+        with self._ask("GET", path, query, ANSWERS_WITHIN) as response:
+            return _decode(response.read(), self.url)
+
+    def post(self, path: str, **query: Query) -> Any:
+        with self._ask("POST", path, query, ANSWERS_WITHIN) as response:
+            return _decode(response.read(), self.url)
+
+    def lines(self, path: str, *, endless: bool, **query: Query) -> Iterator[Any]:
+        """One JSON value per line, as they come."""
+        with self._ask("GET", path, query, None if endless else ANSWERS_WITHIN) as response:
+            for line in response:
+                if line.strip():
+                    yield _decode(line, self.url)
+
+    def items(self, path: str, **query: Query) -> Iterator[Any]:
+        """Everything a paginated list holds."""
+        after: str | None = None
+        while True:
+            page = self.get(path, **query, limit=PAGE, after=after)
+            yield from page["items"]
+            after = page["next"]
+            if after is None:
+                return
+
+    @contextmanager
+    def _ask(
+        self, method: str, path: str, query: dict[str, Query], timeout: float | None
+    ) -> Iterator[http.client.HTTPResponse]:
+        parts = urlsplit(self.url)
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        connection = kind(parts.hostname or "", parts.port, timeout=timeout)
+        headers = {"Authorization": f"Bearer {self.token}", "Accept": "application/json"}
+        try:
+            connection.request(method, parts.path.rstrip("/") + path + _encode(query), headers=headers)
+            response = connection.getresponse()
+            if response.status >= 400:
+                raise self._refusal(response)
+            yield response
+        except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, BrokenPipeError) and connection.sock is not None:
+                raise
+            raise Unreachable(
+                f"no server answers at {self.url} ({_reason(error)}); `reconciler serve` starts one"
+            ) from error
+        finally:
+            connection.close()
+
+    def _refusal(self, response: http.client.HTTPResponse) -> Exception:
+        said = _detail(response.read(65536)) or response.reason
+        if response.status == 401:
+            return Misconfigured(
+                f"the server at {self.url} does not know this token; set RECONCILER_TOKEN, or --data to its data folder"
+            )
+        if response.status < 500 and response.status != 429:
+            return Misconfigured(said)
+        return Unreachable(f"the server at {self.url} could not answer: {said}")
+
+
+def find(data: Path) -> Server:
+    url, token = os.environ.get("RECONCILER_URL"), os.environ.get("RECONCILER_TOKEN")
+    if url and not token:
+        raise Misconfigured("RECONCILER_URL is set, but RECONCILER_TOKEN is not")
+    if url and token:
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise Misconfigured("RECONCILER_URL must begin with http:// or https://")
+        return Server(url, token)
+    address = read_address(data)
+    token = token or read_admin_token(data)
+    if address is None or token is None:
+        raise Unreachable(f"no server runs with the data folder {data}; name it with --data, or set RECONCILER_URL")
+    return Server(address.control, token)
+
+
+def segment(name: str) -> str:
+    """A name as one segment of a path, whatever it holds."""
+    return quote(name, safe="")
+
+
+def _encode(query: dict[str, Query]) -> str:
+    given = {
+        name: str(value).lower() if isinstance(value, bool) else value
+        for name, value in query.items()
+        if value is not None
+    }
+    return f"?{urlencode(given)}" if given else ""
+
+
+def _decode(text: bytes, url: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise Unreachable(f"what answers at {url} is no reconciler") from error
+
+
+def _detail(text: bytes) -> str | None:
+    try:
+        return str(json.loads(text)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

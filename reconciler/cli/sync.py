@@ -1,0 +1,63 @@
+"""`reconciler sync`: look at the repository now, not at the next poll."""
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from reconciler.cli.server import DATA, DataOption, Server, find, segment
+from reconciler.cli.terminal import Cell, paint, safe, say, say_table, short
+
+LOOK_EVERY = 0.1
+OUTCOMES = {"done": ("✓", "green"), "failed": ("✗", "red"), "superseded": ("-", "dim"), "pending": ("…", "blue")}
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(sync)
+
+
+def sync(
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it is finished, and say what became of it.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Try again what failed and has not changed since.")] = False,
+    data: DataOption = DATA,
+) -> None:
+    """Look at the repository now. With --wait: exit code 1 when something failed."""
+    server = find(data)
+    requested = server.post("/v1/sync", retry=retry)
+    if not wait:
+        say(f"{safe(requested['id'])} {safe(requested['state'])}")
+        return
+    finished = _wait(server, requested)
+    _say(finished)
+    raise typer.Exit(0 if _is_good(finished) else 1)
+
+
+def _wait(server: Server, sync: dict[str, Any]) -> dict[str, Any]:
+    """Until it ends; where a newer one took its place, until that ends."""
+    while sync["state"] in ("waiting", "running", "superseded"):
+        if sync["state"] == "superseded":
+            newest = server.get("/v1/syncs", limit=1)["items"]
+            if not newest or newest[0]["id"] == sync["id"]:
+                return sync
+            sync = newest[0]
+        else:
+            time.sleep(LOOK_EVERY)
+            sync = server.get(f"/v1/syncs/{segment(sync['id'])}")
+    return sync
+
+
+def _say(sync: dict[str, Any]) -> None:
+    rows = []
+    for action in sync["actions"]:
+        mark, colour = OUTCOMES.get(action["outcome"], ("?", "yellow"))
+        told = ": ".join(part for part in (action["reason"], action["message"] or action["why"]) if part)
+        rows.append((Cell(mark, colour), Cell(action["verb"]), Cell(safe(action["service"]), "bold"), Cell(safe(told))))
+    say_table(rows)
+    mark, colour = OUTCOMES["done" if _is_good(sync) else "failed"]
+    kept = f"{sync['kept']} kept, " if sync["kept"] else ""
+    message = f": {safe(sync['message'])}" if sync["message"] else ""
+    say(f"{paint(mark, colour)} {short(sync['revision'])}  {kept}{len(rows)} changed, {safe(sync['state'])}{message}")
+
+
+def _is_good(sync: dict[str, Any]) -> bool:
+    return sync["state"] == "done" and all(action["outcome"] != "failed" for action in sync["actions"])
