@@ -1,0 +1,246 @@
+"""A bare mirror of the one branch that is followed.
+
+It is fetched into, never checked out, and can be thrown away at any time: whatever is wrong with it is mended
+by fetching again. The first fetch takes the last commits only; later ones bring what came since, so that a
+range can be looked at and nothing new costs nothing. Refuses to conclude anything from a failure: what
+cannot be read is unavailable, never gone.
+"""
+
+import asyncio
+import contextlib
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.model.failure import Reason, Wait
+from reconciler.model.names import ObjectId, Revision
+from reconciler.source.address import Address, Kind, check_branch, parse_address
+from reconciler.source.commit import Commit, read_commit
+from reconciler.source.objects import Objects
+from reconciler.source.program import Git, Said
+from reconciler.source.tree import Tree
+from reconciler.source.trouble import Meaning, Trouble, understand
+
+TIP = "refs/reconciler/tip"
+"""Where the branch is kept; a name of ours, so that no remote name ever becomes a path here."""
+FIRST_DEPTH = 50
+MOST_PACKS = 50
+"""Every fetch leaves a pack; when there are more, they are put together."""
+
+_SHA = re.compile(r"[0-9a-f]{40}")
+_PROTOCOLS: dict[Kind, str] = {"path": "file", "http": "http:https", "ssh": "ssh"}
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How long and how large the network's part may become."""
+
+    fetch_seconds: float = 300.0
+    latest_seconds: float = 30.0
+    pack_bytes: int = 2 * 1024**3
+
+
+class Mirror:
+    def __init__(self, repository: str | Path, branch: str, folder: Path, *, bounds: Bounds | None = None) -> None:
+        self.address: Address = parse_address(repository)
+        self.branch = check_branch(branch)
+        self.folder = folder.absolute()
+        self._bounds = bounds or Bounds()
+        self._lock = asyncio.Lock()
+        self._damaged = False
+        self._tending: asyncio.Task[None] | None = None
+        self._commits: dict[ObjectId, Commit] = {}
+        self._git = self._program(self.folder)
+
+    async def open(self) -> None:
+        """Make the mirror ready: create it, clear away what a crash left, throw it away when it is broken."""
+        async with self._lock:
+            await asyncio.to_thread(_clear, self.folder)
+            if not _is_repository(self.folder) or not self._readable():
+                await self._create(self._git, self.folder)
+
+    async def close(self) -> None:
+        if self._tending is not None:
+            self._tending.cancel()
+            await asyncio.wait([self._tending])
+        self._git.close()
+
+    @property
+    def tip(self) -> ObjectId | None:
+        """The commit fetched last."""
+        with contextlib.suppress(OSError):
+            text = self.folder.joinpath(TIP).read_text(encoding="ascii", errors="replace").strip()
+            if _SHA.fullmatch(text):
+                return ObjectId(text)
+        return None
+
+    async def latest(self) -> ObjectId | None:
+        """The commit the source has now, without fetching it; None when the branch is not there."""
+        said = await self._git.run(
+            "ls-remote", "--quiet", "--end-of-options", self.address.location, f"refs/heads/{self.branch}",
+            seconds=self._bounds.latest_seconds,
+        )  # fmt: skip
+        if not said.well:
+            raise self._understand(said).failure
+        sha = said.out[:40].decode("ascii", "replace")
+        return ObjectId(sha) if _SHA.fullmatch(sha) else None
+
+    async def fetch(self) -> Revision:
+        """Bring the branch here as it is now, wherever it pointed before."""
+        async with self._lock:
+            await self._fetch_or_mend()
+            sha = self.tip
+        if sha is None:
+            raise Wait(Reason.SOURCE_UNAVAILABLE, f"{self.address.location} gave no commit; it is tried again.")
+        self._tend()
+        return Revision(self.branch, sha)
+
+    def tree(self, sha: ObjectId) -> Tree:
+        return Tree(self._objects(), sha)
+
+    def commit(self, sha: ObjectId) -> Commit:
+        """Starts a git of its own for each new commit, some milliseconds; keep it off the way to the switch."""
+        if sha not in self._commits:
+            if len(self._commits) >= 256:
+                self._commits.clear()
+            self._commits[sha] = read_commit(self.folder, sha)
+        return self._commits[sha]
+
+    async def _fetch_or_mend(self) -> None:
+        if self._damaged or not _is_repository(self.folder):
+            await self._fetch_anew()
+            return
+        trouble = await self._fetch_into(self._git, first=self.tip is None)
+        if trouble is None:
+            return
+        if trouble.meaning is Meaning.OUTSIDE:
+            raise trouble.failure
+        # It may be the mirror; a fresh one tells. The old one stays until there is a better one, unless
+        # what was refused may already lie in it: a later fetch would then not be checked again.
+        if trouble.meaning is Meaning.MALFORMED:
+            await self._create(self._git, self.folder)
+        await self._fetch_anew()
+
+    async def _fetch_anew(self) -> None:
+        fresh = self.folder.with_name(f"{self.folder.name}.new")
+        git = self._program(fresh)
+        try:
+            await self._create(git, fresh)
+            trouble = await self._fetch_into(git, first=True)
+            if trouble is not None:
+                raise trouble.failure
+            await asyncio.to_thread(_replace, self.folder, fresh)
+            self._damaged = False
+        finally:
+            git.close()
+            shutil.rmtree(fresh, ignore_errors=True)
+
+    async def _fetch_into(self, git: Git, *, first: bool) -> Trouble | None:
+        depth = (f"--depth={FIRST_DEPTH}",) if first else ()
+        trouble = await self._fetch_once(git, depth)
+        if trouble is not None and trouble.meaning is Meaning.NO_SHALLOW:
+            trouble = await self._fetch_once(git, ())
+        return trouble
+
+    async def _fetch_once(self, git: Git, depth: tuple[str, ...]) -> Trouble | None:
+        said = await git.run(
+            "fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head",
+            "--no-auto-maintenance", "--no-write-commit-graph", "--update-shallow", *depth,
+            "--end-of-options", self.address.location, f"+refs/heads/{self.branch}:{TIP}",
+            seconds=self._bounds.fetch_seconds,
+        )  # fmt: skip
+        return None if said.well else self._understand(said)
+
+    async def _create(self, git: Git, folder: Path) -> None:
+        try:
+            await asyncio.to_thread(_empty, folder)
+        except OSError as error:
+            message = f"The mirror {folder.name} cannot be written: {error.strerror}. Look at the data folder."
+            raise Wait(Reason.SOURCE_UNAVAILABLE, message) from error
+        said = await git.run("init", "--quiet", "--bare", "--template=", seconds=self._bounds.latest_seconds)
+        if not said.well:
+            raise self._understand(said).failure
+        self._commits.clear()
+
+    def _tend(self) -> None:
+        """Put packs together when there are many, beside whatever comes next."""
+        if self._tending is not None and not self._tending.done():
+            return
+        if len(list(self.folder.glob("objects/pack/*.pack"))) > MOST_PACKS:
+            self._tending = asyncio.create_task(self._put_packs_together())
+
+    async def _put_packs_together(self) -> None:
+        async with self._lock:
+            with contextlib.suppress(Wait):
+                await self._git.run("repack", "--geometric=2", "-d", "-q", seconds=self._bounds.fetch_seconds)
+
+    def _readable(self) -> bool:
+        if self.tip is None:
+            return True
+        try:
+            self.tree(self.tip).folders("*")
+        except Wait:
+            return False
+        finally:
+            self._damaged = False
+        return True
+
+    def _objects(self) -> Objects:
+        return Objects(self.folder, self._condemn)
+
+    def _condemn(self) -> None:
+        self._damaged = True
+
+    def _understand(self, said: Said) -> Trouble:
+        return understand(said, self.address, self.branch)
+
+    def _program(self, folder: Path) -> Git:
+        return Git(
+            folder,
+            protocol=_PROTOCOLS[self.address.kind],
+            environ=_credentials(self.address),
+            file_limit=self._bounds.pack_bytes,
+        )
+
+
+def _credentials(address: Address) -> dict[str, str]:
+    """By environment: a process's arguments can be read by everybody on the machine, a configuration file stays."""
+    if address.authorization is None:
+        return {}
+    return {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"http.{address.location}.extraHeader",
+        "GIT_CONFIG_VALUE_0": f"Authorization: {address.authorization}",
+    }
+
+
+def _is_repository(folder: Path) -> bool:
+    return (
+        folder.joinpath("HEAD").is_file() and folder.joinpath("objects").is_dir() and folder.joinpath("refs").is_dir()
+    )
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a killed git leaves: locks that nobody holds, packs that nobody finished."""
+    shutil.rmtree(folder.with_name(f"{folder.name}.new"), ignore_errors=True)
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    for pattern in ("*.lock", "refs/**/*.lock", "objects/**/*.lock", "objects/pack/tmp_*", "objects/??/tmp_*"):
+        for left in folder.glob(pattern):
+            left.unlink(missing_ok=True)
+
+
+def _empty(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, mode=0o700)
+
+
+def _replace(folder: Path, fresh: Path) -> None:
+    old = folder.with_name(f"{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,116 @@
+"""Git's objects, as they lie in the mirror.
+
+Reads through libgit2's object database alone: no configuration, no references, no owner check, no checkout.
+Sizes are known before contents are read. Trees are split here rather than by libgit2, so that names stay the
+bytes they are. Refuses to interpret a name or to follow anything.
+"""
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from itertools import chain
+from pathlib import Path
+from typing import TypeAlias
+
+import pygit2
+from pygit2.enums import ObjectType
+
+from reconciler.model.failure import Reason, Stalled, Wait
+from reconciler.model.names import ObjectId
+
+LARGEST_TREE = 4 * 1024 * 1024
+"""Bytes of one folder's listing; some 80,000 entries."""
+LARGEST_COMMIT = 1024 * 1024
+
+FILE, FOLDER, LINK, SUBMODULE = 0o100000, 0o040000, 0o120000, 0o160000
+_TYPE_BITS = 0o170000
+
+Entry: TypeAlias = tuple[bytes, bytes, bytes]
+"""Mode in octal digits, name, and the twenty bytes of the object's id."""
+
+_ENTRY = re.compile(rb"([0-7]{5,6}) ([^\0/]+)\0(.{20})", re.DOTALL)
+_SEPARATORS = len(b" \0")
+
+
+class TooLarge(Exception):
+    """An object is larger than whoever asked is ready to read."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"{size} bytes")
+        self.size = size
+
+
+class Objects:
+    def __init__(self, mirror: Path, on_damage: Callable[[], None]) -> None:
+        self._odb = pygit2.Odb(str(mirror / "objects"))
+        self._on_damage = on_damage
+
+    def root(self, commit: ObjectId) -> bytes:
+        """The tree of a commit."""
+        try:
+            text = self._read(bytes.fromhex(commit), ObjectType.COMMIT, LARGEST_COMMIT)
+        except TooLarge as large:
+            message = f"Commit {commit[:8]} has {large.size:,} bytes of text. Commit again with a shorter message."
+            raise Stalled(Reason.SOURCE_UNAVAILABLE, message) from large
+        if not text.startswith(b"tree "):
+            raise self._damaged()
+        return bytes.fromhex(text[5:45].decode("ascii", "replace"))
+
+    def entries(self, tree: bytes) -> dict[bytes, Entry]:
+        """A folder's entries by name, in git's order."""
+        data = self._read(tree, ObjectType.TREE, LARGEST_TREE)
+        found: list[Entry] = _ENTRY.findall(data)
+        named = {entry[1]: entry for entry in found}
+        understood = len(b"".join(chain.from_iterable(found))) + _SEPARATORS * len(found)
+        if understood != len(data) or len(named) != len(found):
+            raise self._damaged()
+        return named
+
+    def size(self, blob: bytes) -> int:
+        return self._header(blob, ObjectType.BLOB)
+
+    def content(self, blob: bytes, limit: int) -> bytes:
+        return self._read(blob, ObjectType.BLOB, limit)
+
+    def _read(self, oid: bytes, expected: ObjectType, limit: int) -> bytes:
+        size = self._header(oid, expected)
+        if size > limit:
+            raise TooLarge(size)
+        try:
+            return self._odb.read(pygit2.Oid(raw=oid))[1]
+        except (pygit2.GitError, KeyError, ValueError) as error:
+            raise self._damaged() from error
+
+    def _header(self, oid: bytes, expected: ObjectType) -> int:
+        try:
+            kind, size = self._odb.read_header(pygit2.Oid(raw=oid))
+        except (pygit2.GitError, KeyError, ValueError) as error:
+            raise self._damaged() from error
+        if kind != expected:
+            raise self._damaged()
+        return size
+
+    def _damaged(self) -> Wait:
+        self._on_damage()
+        return Wait(
+            Reason.SOURCE_UNAVAILABLE,
+            "An object is missing or damaged in the mirror of the repository; the mirror is fetched anew.",
+        )
+
+
+def kind_of(entry: Entry) -> int:
+    """FILE, FOLDER, LINK or SUBMODULE; anything else is none of them and comes back as it is."""
+    return _kind(entry[0])
+
+
+@lru_cache(maxsize=64)
+def _kind(mode: bytes) -> int:
+    return int(mode, 8) & _TYPE_BITS
+
+
+def is_executable(entry: Entry) -> bool:
+    return bool(int(entry[0], 8) & 0o100)
+
+
+def object_id(raw: bytes) -> ObjectId:
+    return ObjectId(raw.hex())

@@ -1,0 +1,87 @@
+"""What a pattern finds in a tree.
+
+Looks only into the folders the pattern leads through, and only into so many of them: a pattern comes from a
+repository like everything else. A thousand services are one listing, so this is written for long listings.
+"""
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from reconciler.model.failure import Reason, Stalled
+from reconciler.model.problem import Problem
+from reconciler.source.entry_name import shown
+from reconciler.source.objects import FOLDER, Entry, kind_of
+from reconciler.source.pattern import Segment, encoded, segments
+from reconciler.source.places import Places
+
+MOST_FOLDERS = 20_000
+DEEPEST = 64
+
+Found: TypeAlias = tuple[str, Entry]
+"""A path from the root, and what is there."""
+
+
+class Search:
+    def __init__(self, places: Places, pattern: str) -> None:
+        self._places = places
+        self._pattern = pattern
+        self._looked_into = 0
+
+    def found(self) -> Iterator[Found]:
+        wanted = segments(self._pattern)
+        return iter(()) if wanted is None else self._below(("", self._places.root.entry), wanted)
+
+    def _below(self, folder: Found, wanted: tuple[Segment, ...]) -> Iterator[Found]:
+        if not wanted:
+            yield folder
+            return
+        first, rest = wanted[0], wanted[1:]
+        if first.any_depth:
+            yield from self._at_any_depth(folder, rest)
+        elif not rest:
+            yield from self._fitting(folder, first)
+        else:
+            for found in self._fitting(folder, first):
+                if kind_of(found[1]) == FOLDER:
+                    yield from self._below(found, rest)
+
+    def _at_any_depth(self, folder: Found, rest: tuple[Segment, ...]) -> Iterator[Found]:
+        yield from self._below(folder, rest)
+        if not rest:
+            return
+        for name, found in self._listing(folder):
+            if kind_of(found[1]) == FOLDER and not name.startswith("."):
+                yield from self._at_any_depth(found, rest)
+
+    def _fitting(self, folder: Found, segment: Segment) -> Iterator[Found]:
+        if segment.expression is None:
+            entry = self._children(folder).get(encoded(segment.text))
+            return iter(()) if entry is None else iter(((_join(folder[0], segment.text), entry),))
+        return (found for name, found in self._listing(folder) if segment.fits(name))
+
+    def _listing(self, folder: Found) -> Iterator[tuple[str, Found]]:
+        children = self._children(folder)
+        prefix = _join(folder[0], "")
+        return ((name, (prefix + name, entry)) for name, entry in zip(_shown(children), children.values(), strict=True))
+
+    def _children(self, folder: Found) -> dict[bytes, Entry]:
+        path, entry = folder
+        self._looked_into += 1
+        if self._looked_into > MOST_FOLDERS or path.count("/") >= DEEPEST:
+            message = f"The pattern {self._pattern[:80]!r} leads through more folders than are looked into."
+            problem = Problem(message, "too-many-files", remedy="Name the folders more closely.")
+            raise Stalled(Reason.MANIFEST_INVALID, message, problems=(problem,))
+        return self._places.children(entry[2], path)
+
+
+def _shown(names: dict[bytes, Entry]) -> list[str]:
+    """All names at once where they are plain, which they nearly always are."""
+    try:
+        text = b"/".join(names).decode()
+    except UnicodeDecodeError:
+        return [shown(name) for name in names]
+    return text.split("/") if text.isprintable() and names else [shown(name) for name in names]
+
+
+def _join(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
