@@ -7,7 +7,7 @@ write instead. Refuses to quote values from confidential places.
 
 import difflib
 import re
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, get_args
 
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from reconciler.model.position import Origin, Path, is_confidential, shown
+from reconciler.model.position import Origin, Path, is_confidential, shown, steps
 from reconciler.model.problem import Problem
 
 MAX_PROBLEMS: Final = 50
@@ -34,11 +34,15 @@ class Told:
     code: str
     expected: str | None = None
     remedy: str | None = None
+    at_key: bool = False
+    """It is the name that is wrong, not what is written behind it."""
 
 
-def refuse(code: str, message: str, *, expected: str | None = None, remedy: str | None = None) -> NoReturn:
+def refuse(
+    code: str, message: str, *, expected: str | None = None, remedy: str | None = None, at_key: bool = False
+) -> NoReturn:
     """What our own validators raise: they choose the words, the diagnosis adds the place."""
-    raise PydanticCustomError("refused", "{told}", {"told": Told(message, code, expected, remedy)})
+    raise PydanticCustomError("refused", "{told}", {"told": Told(message, code, expected, remedy, at_key)})
 
 
 def diagnose(
@@ -110,7 +114,7 @@ def _problem(model: type[BaseModel], detail: ErrorDetails, data: Any, origin: Or
     path, value = _way(detail["loc"], data, absent=kind == "missing")
     refused = Refused(detail.get("ctx", {}), path, value, origin.written(path), _model_at(model, path[:-1]))
     told = _TELLERS[kind](refused) if kind in _TELLERS else _other(detail["msg"])
-    at_key = kind == "extra_forbidden" or detail["loc"][-1:] == ("[key]",)
+    at_key = told.at_key or kind == "extra_forbidden" or detail["loc"][-1:] == ("[key]",)
     position = origin.key(path) if at_key else origin.position(path)
     return Problem(
         told.message.replace("{name}", refused.name).replace("{value}", refused.quoted),
@@ -130,19 +134,15 @@ def _way(location: tuple[int | str, ...], data: Any, absent: bool) -> tuple[Path
     path: list[int | str] = []
     value = data
     for step in location:
-        if step in _steps(value):
+        if step in steps(value):
             value = value[step]
             path.append(step)
+    if location[-1:] == ("[key]",):
+        value = path[-1] if path else None
     if absent:
         path.append(location[-1])
         value = None
     return tuple(path), value
-
-
-def _steps(value: Any) -> Container[Any]:
-    if isinstance(value, Mapping):
-        return value
-    return range(len(value)) if isinstance(value, (list, tuple)) else ()
 
 
 def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:

@@ -5,8 +5,9 @@ can move a cursor or reorder text. Refuses to know YAML: it sees lines and colum
 """
 
 import re
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 Path: TypeAlias = tuple[str | int, ...]
 """The way to a value in a document: keys of mappings and indexes of lists."""
@@ -48,6 +49,13 @@ class Origin(Protocol):
 
     def written(self, path: Path) -> str | None:
         """A plain scalar's own text, `3.10` where the value is 3.1; None for everything else."""
+
+
+def steps(value: Any) -> Container[Any]:
+    """The keys or indexes that lead further into a value."""
+    if isinstance(value, Mapping):
+        return value
+    return range(len(value)) if isinstance(value, (list, tuple)) else ()
 
 
 def visible(text: str) -> str:

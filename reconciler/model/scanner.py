@@ -21,6 +21,7 @@ _WORD = r"(?>[^\0 \t\n:]|:(?![\0 \t\n]))++"
 _FLOW_WORD = r"(?>[^\0 \t\n:,?\[\]{}]|:(?![\0 \t\n,\[\]{}]))++"
 _BLOCK_PLAIN = re.compile(rf"{_WORD}(?> ++(?!#){_WORD})*+")
 _FLOW_PLAIN = re.compile(rf"{_FLOW_WORD}(?> ++(?!#){_FLOW_WORD})*+")
+_QUOTED = {'"': re.compile(r'"([^"\\\n\0]*+)"'), "'": re.compile(r"'([^'\n\0]*+)'(?!')")}
 _BLANKS = re.compile(r" *+")
 _NEXT_LINE = re.compile(r"\n[ \n]*+")
 
@@ -50,6 +51,12 @@ class BoundedParser(Reader, Scanner, Parser):
         Scanner.__init__(self)
         Parser.__init__(self)
 
+    def peek(self, index: int = 0) -> str:
+        return self.buffer[self.pointer + index]
+
+    def prefix(self, length: int = 1) -> str:
+        return self.buffer[self.pointer : self.pointer + length]
+
     def forward(self, length: int = 1) -> None:
         start = self.pointer
         self.pointer = self.index = end = start + length
@@ -59,6 +66,14 @@ class BoundedParser(Reader, Scanner, Parser):
             self.column = end - self.buffer.rfind("\n", start, end) - 1
         else:
             self.column += length
+
+    def scan_line_break(self) -> str:
+        if self.buffer[self.pointer] != "\n":
+            return ""
+        self.pointer = self.index = self.pointer + 1
+        self.line += 1
+        self.column = 0
+        return "\n"
 
     def scan_to_next_token(self) -> None:
         before = self.line
@@ -74,6 +89,14 @@ class BoundedParser(Reader, Scanner, Parser):
         self.allow_simple_key = False
         self.forward(match.end() - self.pointer)
         return ScalarToken(match.group(), True, start, self.get_mark())
+
+    def scan_flow_scalar(self, style: str) -> ScalarToken:
+        match = _QUOTED[style].match(self.buffer, self.pointer)
+        if match is None:
+            return Scanner.scan_flow_scalar(self, style)
+        start = self.get_mark()
+        self.forward(match.end() - self.pointer)
+        return ScalarToken(match.group(1), False, start, self.get_mark(), style)
 
     def fetch_flow_collection_start(self, token_class: type[Token]) -> None:
         """The scanner reads ahead of the events that carry the depth, and its cost grows with the square of it."""
