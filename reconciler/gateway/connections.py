@@ -1,0 +1,206 @@
+"""All client connections that the gateway holds: those whose request is not all here, and those it answers itself.
+
+Whatever waits, waits under a deadline: the head of a request, an idle connection, an answer that the client does not
+take. It refuses to decide whose request it is; that is `place`, which either takes the connection or has it answered.
+"""
+
+import functools
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from reconciler.gateway import answers
+from reconciler.gateway.answers import Answer
+from reconciler.gateway.connection import Connection, Gone
+from reconciler.gateway.counts import Counts
+from reconciler.gateway.loop import READ, WRITE, Deadlines, Loop
+from reconciler.inside.head import Head, Refused
+
+Place = Callable[[Connection, Head], bool]
+"""True: the request was answered here, and the next one may be looked at."""
+
+IN_A_ROW: Final = 16
+"""So many requests of one connection are answered before the others have their turn."""
+NEXT_LOOK: Final = 0.1
+DRAIN_LIMIT: Final = 1024 * 1024
+_DRAIN_STEP: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """For how many seconds the gateway waits for what."""
+
+    head: float = 10.0
+    idle: float = 75.0
+    park: float = 10.0
+    ending: float = 2.0
+
+
+class Connections:
+    def __init__(self, loop: Loop, patience: Patience, counts: Counts, place: Place) -> None:
+        self.closing = False
+        self._loop = loop
+        self._counts = counts
+        self._place = place
+        self._held: set[Connection] = set()
+        self._heads = loop.deadlines(patience.head, self._head_is_overdue)
+        self._idle = loop.deadlines(patience.idle, self.drop)
+        self._slow = loop.deadlines(NEXT_LOOK, self.serve)
+        self._ending = loop.deadlines(patience.ending, self.drop)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def idle(self) -> int:
+        return len(self._idle)
+
+    def admit(self, client: socket.socket) -> None:
+        """A new connection: its head has to come in time, counted from now."""
+        connection = Connection(client)
+        self._held.add(connection)
+        self.serve(connection)
+
+    def take_back(self, client: socket.socket, unread: bytes, *, has_waited: bool) -> None:
+        """A connection between two requests: it may be idle for long."""
+        connection = Connection(client, unread)
+        connection.has_waited = has_waited
+        self._held.add(connection)
+        self._wait(connection, self._idle)
+        self.serve(connection)
+
+    def serve(self, connection: Connection) -> None:
+        """Look at one request after the other until the connection has to wait, or is somebody else's."""
+        for _ in range(IN_A_ROW):
+            try:
+                head = connection.next_head()
+                if head is None:
+                    self._await_more(connection)
+                    return
+                if not self._place(connection, head):
+                    return
+            except Refused as refused:
+                self._counts.refused += 1
+                self.answer(connection, None, answers.refusal(refused))
+                return
+            except Gone:
+                self.drop(connection)
+                return
+        self._loop.soon(functools.partial(self._serve_if_held, connection))
+
+    def hold(self, connection: Connection, wait: Deadlines[Connection]) -> None:
+        """Keep a connection whose request is all here until `wait` is over or somebody serves it."""
+        self._loop.forget(connection.fd)
+        if connection.wait is not wait:
+            self._wait(connection, wait)
+
+    def release(self, connection: Connection) -> None:
+        """Somebody else has the connection now: close our copy of it."""
+        self._loop.forget(connection.fd)
+        if connection.wait is not None:
+            connection.wait.stop(connection)
+            self._slow.stop(connection)
+        self._held.discard(connection)
+        connection.socket.close()
+
+    drop = release
+
+    def answer(self, connection: Connection, head: Head | None, answer: Answer) -> bool:
+        """Say it; True when the client may go on to its next request on this connection."""
+        keep = head is not None and head.bodyless and head.keep_alive and not head.version10 and not self.closing
+        if head is not None and keep:
+            connection.take(head.length)
+        connection.keep = keep
+        connection.outgoing = answer.render(keep=keep, with_body=head is None or head.method != b"HEAD")
+        return self._send(connection)
+
+    def close_idle(self) -> None:
+        """From now on nothing is kept alive. A request that has arrived meanwhile is still served."""
+        self.closing = True
+        for connection in self._idle.all():
+            self.serve(connection)
+
+    def _serve_if_held(self, connection: Connection) -> None:
+        if connection in self._held:
+            self.serve(connection)
+
+    def _readable(self, connection: Connection, _: int) -> None:
+        self.serve(connection)
+
+    def _await_more(self, connection: Connection) -> None:
+        if not connection.has_begun and connection.wait is self._idle:
+            if self.closing:
+                self._linger(connection)
+                return
+        elif connection.wait is not self._heads:
+            self._wait(connection, self._heads)
+        if connection.has_begun and not connection.await_growth():
+            self._loop.forget(connection.fd)
+            self._slow.start(connection)
+        else:
+            self._loop.watch(connection.fd, functools.partial(self._readable, connection))
+
+    def _wait(self, connection: Connection, wait: Deadlines[Connection]) -> None:
+        if connection.wait is not None:
+            connection.wait.stop(connection)
+            self._slow.stop(connection)
+        connection.wait = wait
+        wait.start(connection)
+
+    def _head_is_overdue(self, connection: Connection) -> None:
+        if connection.has_begun:
+            self._counts.refused += 1
+            self.answer(connection, None, answers.too_slow())
+        else:
+            self.drop(connection)
+
+    def _send(self, connection: Connection) -> bool:
+        try:
+            sent = connection.socket.send(connection.outgoing, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.drop(connection)
+            return False
+        connection.outgoing = connection.outgoing[sent:]
+        if connection.outgoing:
+            self.hold(connection, self._ending)
+            self._loop.watch(connection.fd, functools.partial(self._writable, connection), WRITE)
+            return False
+        if not connection.keep:
+            self._linger(connection)
+            return False
+        self._counts.answered += 1
+        if connection.wait is not self._idle:
+            self._wait(connection, self._idle)
+        return True
+
+    def _writable(self, connection: Connection, _: int) -> None:
+        self._loop.forget(connection.fd)
+        if self._send(connection):
+            self.serve(connection)
+
+    def _linger(self, connection: Connection) -> None:
+        """Close so that the client can read the answer: with its bytes unread, the kernel would send a reset."""
+        try:
+            connection.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.drop(connection)
+            return
+        self._wait(connection, self._ending)
+        self._drain(connection, READ)
+
+    def _drain(self, connection: Connection, _: int) -> None:
+        try:
+            taken = len(connection.socket.recv(_DRAIN_STEP, socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            self._loop.watch(connection.fd, functools.partial(self._drain, connection))
+            return
+        except OSError:
+            taken = 0
+        connection.drained += taken
+        if not taken or connection.drained > DRAIN_LIMIT:
+            self.drop(connection)
+        else:
+            self._loop.watch(connection.fd, functools.partial(self._drain, connection))

@@ -1,0 +1,322 @@
+"""The table at work: whose request it is, and which of its workers gets the connection.
+
+Everything happens in one thread and between two turns of the loop, so a swap of the table is atomic: once `swap`
+has returned, no connection is sent to a worker that the table does not name. Connections of a service that has no
+worker, or only full ones, are parked for a while. It refuses to start or stop workers; it only attaches to them.
+"""
+
+import errno
+import functools
+import logging
+import os
+import re
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from reconciler.gateway import answers
+from reconciler.gateway.answers import Answer
+from reconciler.gateway.connection import Connection
+from reconciler.gateway.connections import Connections, Patience
+from reconciler.gateway.counts import Counts
+from reconciler.gateway.loop import READ, WRITE, Loop
+from reconciler.gateway.table import Live, Route, Table, Unready, WorkerAddress
+from reconciler.gateway.worker import Worker
+from reconciler.inside.head import Head, service_prefix
+
+PARK_LIMIT: Final = 1024
+RETURNS_IN_A_ROW: Final = 64
+NEXT_RETURN: Final = 0.1
+QUEUE_LOOK: Final = 1.0
+_OUT_OF_RESOURCES: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC))
+_IS_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}").fullmatch
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """A live route, with the workers that are attached."""
+
+    def __init__(self, route: Live, workers: list[Worker]) -> None:
+        self.route = route
+        self.workers = workers
+        self.turn = 0
+
+    def next_worker(self) -> Worker | None:
+        for _ in self.workers:
+            self.turn = (self.turn + 1) % len(self.workers)
+            worker = self.workers[self.turn]
+            if worker.takes_connections:
+                return worker
+        return None
+
+
+class Services:
+    def __init__(
+        self, loop: Loop, patience: Patience, counts: Counts, has_room: Callable[[], bool], port: int | None
+    ) -> None:
+        self.connections = Connections(loop, patience, counts, self.place)
+        self._loop = loop
+        self._patience = patience
+        self._counts = counts
+        self._has_room = has_room
+        self._port = port
+        self._mount = b"/"
+        self._complete = False
+        self._routes: dict[bytes, Service | Unready] = {}
+        self._workers: dict[WorkerAddress, Worker] = {}
+        self._parked: dict[bytes, deque[Connection]] = {}
+        self._parking = loop.deadlines(patience.park, self._park_is_over)
+        self._crowded = loop.deadlines(NEXT_RETURN, self._watch_channel)
+        self._queues = loop.deadlines(QUEUE_LOOK, self._look_at_queue)
+
+    def __len__(self) -> int:
+        return len(self._routes)
+
+    @property
+    def worker_count(self) -> int:
+        return len(self._workers)
+
+    # --- the table ---
+
+    def swap(self, table: Table) -> list[WorkerAddress]:
+        """Obey a whole table; returns the workers that could not be attached."""
+        failed: list[WorkerAddress] = []
+        routes = {prefix.encode(): self._run_time(route, failed) for prefix, route in table.routes.items()}
+        self._attach(table.draining, failed)
+        self.mount(table.mount)
+        self._complete = table.complete
+        self._routes = routes
+        for prefix in tuple(self._parked):
+            self._retry(prefix)
+        return failed
+
+    def swap_one(self, prefix: str, route: Route | None, draining: Iterable[WorkerAddress]) -> list[WorkerAddress]:
+        failed: list[WorkerAddress] = []
+        key = prefix.encode()
+        self._attach(draining, failed)
+        if route is None:
+            self._routes.pop(key, None)
+        else:
+            self._routes[key] = self._run_time(route, failed)
+        self._retry(key)
+        return failed
+
+    def mount(self, mount: str) -> None:
+        self._mount = ("/" + mount.strip("/")).encode()
+
+    def _run_time(self, route: Route, failed: list[WorkerAddress]) -> Service | Unready:
+        return Service(route, self._attach(route.workers, failed)) if isinstance(route, Live) else route
+
+    def _attach(self, addresses: Iterable[WorkerAddress], failed: list[WorkerAddress]) -> list[Worker]:
+        attached = []
+        for address in addresses:
+            worker = self._workers.get(address) or self._meet(address)
+            if worker is None:
+                failed.append(address)
+            else:
+                attached.append(worker)
+        return attached
+
+    def _meet(self, address: WorkerAddress) -> Worker | None:
+        try:
+            worker = Worker(address)
+        except OSError as error:
+            log.warning("A worker cannot be attached worker=%s error=%s", address.worker, error)
+            return None
+        self._workers[address] = worker
+        self._loop.watch(worker.control.fileno(), functools.partial(self._hear, worker))
+        self._loop.watch(worker.channel.fileno(), functools.partial(self._channel_moves, worker))
+        return worker
+
+    # --- a request ---
+
+    def place(self, connection: Connection, head: Head) -> bool:
+        if head.target == b"*":
+            return self.connections.answer(connection, head, answers.methods())
+        prefix = service_prefix(head.path, self._mount)
+        if prefix is None:
+            return self.connections.answer(connection, head, answers.not_found(None))
+        route = self._routes.get(prefix)
+        if isinstance(route, Service):
+            return self._give(connection, head, prefix, route)
+        answer = self._of_unknown(prefix) if route is None else answers.of_route(route)
+        return self.connections.answer(connection, head, answer)
+
+    def _of_unknown(self, prefix: bytes) -> Answer:
+        name = prefix[prefix.rfind(b"/") + 1 :].decode("latin-1")
+        service = name if _IS_NAME(name) else None
+        return answers.not_found(service) if self._complete or service is None else answers.not_yet(service)
+
+    def _give(self, connection: Connection, head: Head, prefix: bytes, service: Service) -> bool:
+        for _ in tuple(service.workers):
+            worker = service.next_worker()
+            if worker is not None and self._send(connection, worker):
+                return False
+        return self._park(connection, head, prefix, service)
+
+    def _send(self, connection: Connection, worker: Worker) -> bool:
+        try:
+            taken = worker.send(connection.hand_over)
+        except OSError as error:
+            if error.errno not in _OUT_OF_RESOURCES:
+                worker.willing = False
+                self._loop.soon(functools.partial(self._let_go, worker))
+            return False
+        except ValueError:
+            self.connections.drop(connection)
+            return True
+        if not taken:
+            self._watch_channel(worker)
+            return False
+        self._counts.handed += 1
+        if worker not in self._queues:
+            self._queues.start(worker)
+        self.connections.release(connection)
+        return True
+
+    # --- parking ---
+
+    def _park(self, connection: Connection, head: Head, prefix: bytes, service: Service) -> bool:
+        parked = self._parked.setdefault(prefix, deque())
+        if connection.has_waited or len(parked) >= PARK_LIMIT:
+            return self.connections.answer(connection, head, _shortage(service))
+        if connection.wait is not self._parking:
+            self._counts.parked += 1
+        self.connections.hold(connection, self._parking)
+        parked.append(connection)
+        return False
+
+    def _retry(self, prefix: bytes) -> None:
+        """Serve the parked connections again, first come first served, until one of them has to wait again."""
+        waiting = self._parked.pop(prefix, None)
+        while waiting:
+            self.connections.serve(waiting.popleft())
+            if prefix in self._parked:
+                self._parked[prefix].extend(waiting)
+                return
+
+    def _park_is_over(self, connection: Connection) -> None:
+        connection.has_waited = True
+        for prefix, parked in tuple(self._parked.items()):
+            if connection in parked:  # as a rule the first of its queue
+                parked.remove(connection)
+                if not parked:
+                    del self._parked[prefix]
+        self.connections.serve(connection)
+
+    def _retry_services_of(self, worker: Worker) -> None:
+        for prefix in tuple(self._parked):
+            route = self._routes.get(prefix)
+            if isinstance(route, Service) and worker in route.workers:
+                self._retry(prefix)
+
+    # --- workers ---
+
+    def _hear(self, worker: Worker, _: int) -> None:
+        try:
+            alive = worker.hear()
+        except ValueError as error:
+            log.warning("A worker is let go worker=%s error=%s", worker.address.worker, error)
+            alive = False
+        if not alive:
+            self._let_go(worker)
+
+    def _channel_moves(self, worker: Worker, events: int) -> None:
+        if events & WRITE:
+            worker.full = False
+            self._watch_channel(worker)
+            self._retry_services_of(worker)
+        if events & READ:
+            self._receive_from(worker)
+
+    def _watch_channel(self, worker: Worker) -> None:
+        events = READ | WRITE if worker.full else READ
+        self._loop.watch(worker.channel.fileno(), functools.partial(self._channel_moves, worker), events)
+
+    def _receive_from(self, worker: Worker) -> None:
+        for _ in range(RETURNS_IN_A_ROW):
+            if not self._has_room():
+                self._loop.forget(worker.channel.fileno())
+                self._crowded.start(worker)
+                return
+            try:
+                returned = worker.returned()
+            except BlockingIOError:
+                return
+            except (ValueError, OSError) as error:
+                log.warning("A worker is let go worker=%s error=%s", worker.address.worker, error)
+                self._let_go(worker)
+                return
+            self._counts.returned += 1
+            self._take_back(*returned)
+
+    def _take_back(self, fd: int, unread: bytes, *, has_waited: bool = False) -> None:
+        client = _client_connection(fd, self._port)
+        if client is None:
+            self._counts.foreign += 1
+        else:
+            self.connections.take_back(client, unread, has_waited=has_waited)
+
+    def _let_go(self, worker: Worker) -> None:
+        """The worker is dead or not to be trusted: what it has not taken goes to others."""
+        if self._workers.pop(worker.address, None) is None:
+            return
+        worker.willing = False
+        self._queues.stop(worker)
+        self._crowded.stop(worker)
+        self._loop.forget(worker.control.fileno())
+        self._loop.forget(worker.channel.fileno())
+        for route in self._routes.values():
+            if isinstance(route, Service) and worker in route.workers:
+                route.workers.remove(worker)
+        for fd, unread in worker.close():
+            self._counts.rerouted += 1
+            self._take_back(fd, unread)
+
+    def _look_at_queue(self, worker: Worker) -> None:
+        """A worker that has taken nothing for long is stuck: others serve its queue, or its clients are told."""
+        now = time.monotonic()
+        wait = worker.longest_wait(now)
+        was_stuck, worker.stuck = worker.stuck, wait is not None and wait > self._patience.park
+        if wait is not None:
+            self._queues.start(worker)
+        while wait is not None and wait > self._patience.park and (waiting := worker.not_taken()) is not None:
+            self._counts.rerouted += 1
+            self._take_back(*waiting, has_waited=True)
+            wait = worker.longest_wait(now)
+        if was_stuck and not worker.stuck:
+            self._retry_services_of(worker)
+
+
+def _shortage(service: Service) -> Answer:
+    has_worker = any(worker.willing for worker in service.workers)
+    return answers.busy(service.route.service) if has_worker else answers.no_worker(service.route.service)
+
+
+def _client_connection(fd: int, port: int | None) -> socket.socket | None:
+    """The connection behind `fd`, if it is one that was accepted here and lives; otherwise `fd` is closed."""
+    try:
+        client = socket.socket(fileno=fd)
+    except OSError:
+        os.close(fd)
+        return None
+    if _is_accepted_here(client, port):
+        return client
+    client.close()
+    return None
+
+
+def _is_accepted_here(client: socket.socket, port: int | None) -> bool:
+    if client.type != socket.SOCK_STREAM:
+        return False
+    try:
+        client.getpeername()
+        name = client.getsockname()
+    except OSError:
+        return False
+    if client.family == socket.AF_UNIX or port is None:
+        return client.family == socket.AF_UNIX and port is None
+    return client.family in (socket.AF_INET, socket.AF_INET6) and bool(name[1] == port)

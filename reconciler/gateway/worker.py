@@ -1,0 +1,130 @@
+"""A worker as the gateway sees it: a control socket that tells whether it lives, and a channel for connections.
+
+The gateway keeps a copy of the worker's end of the channel. When the worker dies, or takes nothing any more, the
+connections it has not taken are taken back through that copy, and none is lost.
+
+It refuses to trust a worker: what does not fit is a `ValueError`, and the gateway lets go of that worker.
+"""
+
+import contextlib
+import json
+import socket
+from array import array
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from reconciler.gateway.table import WorkerAddress
+from reconciler.inside.passing import channel_pair, oldest_wait, receive_connection
+
+LINE_LIMIT: Final = 256 * 1024
+_UNWILLING: Final = frozenset(("draining", "failed", "stopped"))
+
+
+class Worker:
+    def __init__(self, address: WorkerAddress) -> None:
+        """Attach to the worker; an `OSError` says that it is not there."""
+        self.address = address
+        self.willing = True
+        """It may receive connections, as far as it says itself."""
+        self.stuck = False
+        self.full = False
+        self._incoming = b""
+        self.control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self.control.setblocking(False)
+            self.control.connect(address.socket)
+            self.channel, self._far_end = channel_pair()
+            self._attach()
+        except OSError:
+            self.control.close()
+            raise
+
+    def _attach(self) -> None:
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [self._far_end.fileno()]))
+        try:
+            self.control.sendmsg((b'{"op":"attach"}\n',), (rights,))
+        except OSError:
+            self.channel.close()
+            self._far_end.close()
+            raise
+
+    @property
+    def takes_connections(self) -> bool:
+        return self.willing and not self.stuck and not self.full
+
+    def send(self, hand_over: Callable[[socket.socket], None]) -> bool:
+        """Whether the channel took it. What is sent is in the channel for good: the sender may close its copy."""
+        try:
+            hand_over(self.channel)
+        except BlockingIOError:
+            self.full = True
+            return False
+        return True
+
+    def returned(self) -> tuple[int, bytes]:
+        """The next connection that the worker hands back; `BlockingIOError` when there is none."""
+        received = receive_connection(self.channel)
+        if received is None:
+            raise ValueError("a worker has closed its channel")
+        return received
+
+    def longest_wait(self, now: float) -> float | None:
+        return oldest_wait(self._far_end, now)
+
+    def not_taken(self) -> tuple[int, bytes] | None:
+        """Take one connection back that the worker has not taken."""
+        try:
+            return receive_connection(self._far_end)
+        except (BlockingIOError, ValueError):
+            return None
+
+    def hear(self) -> bool:
+        """Read what the worker says of itself; False at the end of it, which is the end of the worker."""
+        try:
+            chunk = self.control.recv(64 * 1024)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        *lines, self._incoming = (self._incoming + chunk).split(b"\n")
+        for line in lines:
+            self._note(_message(line))
+        if len(self._incoming) > LINE_LIMIT:
+            raise ValueError("a worker sends a line without end")
+        return bool(chunk)
+
+    def _note(self, message: dict[str, Any]) -> None:
+        if message.get("op") in ("hello", "state"):
+            self.willing = str(message.get("state")) not in _UNWILLING
+
+    def close(self) -> Iterator[tuple[int, bytes]]:
+        """Give back what is still in the channel, in both directions, and let go of the worker."""
+        with contextlib.suppress(OSError):
+            self.channel.shutdown(socket.SHUT_RDWR)  # a worker that lives cannot add to it without end
+        for end in (self.channel, self._far_end):
+            yield from _all_connections(end)
+            end.close()
+        self.control.close()
+
+
+def _message(line: bytes) -> dict[str, Any]:
+    try:
+        message = json.loads(line)
+    except RecursionError:
+        message = None
+    if not isinstance(message, dict):
+        raise ValueError("a worker sends something that is no message")
+    return message
+
+
+def _all_connections(end: socket.socket) -> Iterator[tuple[int, bytes]]:
+    while True:
+        try:
+            received = receive_connection(end)
+        except ValueError:
+            continue
+        except OSError:
+            return
+        if received is None:
+            return
+        yield received
