@@ -1,8 +1,10 @@
 """Services for tests: each says its version, so that a client can tell which release it met."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from textwrap import dedent
 
+ROOT = Path(__file__).parents[2]
 PLATFORM = "version: 1\ndefaults: {drain: 5s}\n"
 
 ROUTER = '''
@@ -64,3 +66,10 @@ def service(name: str, version: str = "1", *, also: str = "", manifest: str = ""
 def router(name: str, source: str) -> Mapping[str, str]:
     """A router with nothing but what is given."""
     return {f"services/{name}/router.py": dedent(source)}
+
+
+def gallery() -> Mapping[str, str]:
+    """The services of this repository as they stand."""
+    kept = [ROOT / "services.yaml", *(ROOT / "services").rglob("*"), *(ROOT / "shared").rglob("*")]
+    files = [path for path in kept if path.is_file() and "__pycache__" not in path.parts]
+    return {str(path.relative_to(ROOT)): path.read_text() for path in files}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import websockets.sync.client
 
+from tests.end_to_end import samples
 from tests.end_to_end.platform import ROOT, Platform
 
 NAMES = sorted(path.parent.name for path in (ROOT / "services").glob("*/service.yaml"))
@@ -15,9 +16,7 @@ NAMES = sorted(path.parent.name for path in (ROOT / "services").glob("*/service.
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Platform]:
     with Platform(tmp_path_factory.mktemp("gallery"), template) as made:
-        tracked = [ROOT / "services.yaml", *(ROOT / "services").rglob("*"), *(ROOT / "shared").rglob("*")]
-        files = [path for path in tracked if path.is_file() and "__pycache__" not in path.parts]
-        made.commit({str(path.relative_to(ROOT)): path.read_text() for path in files})
+        made.commit(samples.gallery())
         yield made.start(ready_within=180)
 
 
