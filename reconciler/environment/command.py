@@ -95,7 +95,7 @@ def _leash() -> tuple[str, ...]:
 
 
 async def _listen(process: asyncio.subprocess.Process, heard: Callable[[str], object]) -> tuple[str, str]:
-    output, words = cast(asyncio.StreamReader, process.stdout), cast(asyncio.StreamReader, process.stderr)
+    output, words = cast("asyncio.StreamReader", process.stdout), cast("asyncio.StreamReader", process.stderr)
     return await asyncio.gather(_output(output), _words(words, heard))
 
 

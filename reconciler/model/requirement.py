@@ -23,6 +23,8 @@ from reconciler.model.problem import Problem
 
 WIDEST = 2_000
 """Characters of one line. The parser below takes time in proportion to it."""
+DEEPEST = 20
+"""Parentheses of one line. The parser below calls itself for each."""
 SHOWN = 120
 
 OPTION = re.compile(r"(?:^|(?<=\s))--?[A-Za-z][\w-]*")
@@ -310,6 +312,9 @@ def _hash(line: Line, found: re.Match[str]) -> str:
 
 
 def _parse(line: Line, text: str) -> Requirement:
+    if text.count("(") > DEEPEST:
+        message = f"this is not a requirement: it has more than {DEEPEST} parentheses"
+        raise _RefusedLine(line.problem("bad-requirement", message, "Simplify the marker"))
     try:
         return Requirement(text)
     except InvalidRequirement as error:
@@ -324,6 +329,7 @@ def _parse(line: Line, text: str) -> Requirement:
 
 def _canonical(parsed: Requirement) -> str:
     parsed.name = canonicalize_name(parsed.name)
+    parsed.extras = {canonicalize_name(extra) for extra in parsed.extras}
     return str(parsed)
 
 
