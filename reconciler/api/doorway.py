@@ -1,11 +1,13 @@
 """What every request passes before anything else looks at it.
 
 The Host header must name this server (a web page that points its own name at 127.0.0.1 is turned away: DNS
-rebinding), a body must be small, and every answer carries the headers that keep a browser from guessing.
+rebinding), a body must be small, every answer carries the headers that keep a browser from guessing, and a
+bug is logged whole and told in one sentence.
 Plain ASGI, so that it costs nothing and streams stay streams.
 """
 
 import ipaddress
+import logging
 from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -22,6 +24,8 @@ HEADERS = [
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cache-control", b"no-store"),
 ]
+
+log = logging.getLogger(__name__)
 
 
 class BodyTooLarge(Exception):
@@ -55,6 +59,11 @@ class Doorway:
             if door.answered:
                 raise
             await _too_large(scope, receive, door.send)
+        except Exception:
+            log.exception("a bug stopped an answer of the control plane")
+            if door.answered:
+                raise
+            await problem(500, "a bug of the reconciler; its log says more")(scope, receive, door.send)
 
     def _is_addressed(self, scope: Scope) -> bool:
         hosts = [value for name, value in scope["headers"] if name == b"host"]

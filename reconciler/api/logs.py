@@ -56,7 +56,7 @@ class Filter:
     def is_too_old(self, line: bytes) -> bool:
         """So are all lines before it."""
         record = read_record(line) if self.since else None
-        return record is not None and self.since is not None and _moment_of(record) < self.since - DISORDER
+        return record is not None and self.since is not None and self.since - _moment_of(record) > DISORDER
 
     @cached_property
     def _pieces(self) -> tuple[bytes, ...]:

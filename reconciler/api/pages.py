@@ -2,14 +2,15 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import Annotated, Generic, Protocol, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 from fastapi import Query
 from pydantic import BaseModel
 
-from reconciler.model.status import ServiceStatus
+from reconciler.model.status import ReleaseStatus, ServiceStatus, SyncStatus
 
 T = TypeVar("T")
+Newest = TypeVar("Newest", SyncStatus, ReleaseStatus)
 
 Limit = Annotated[int, Query(ge=1, le=500)]
 After = Annotated[str | None, Query(max_length=128, pattern=r"^[A-Za-z0-9._:-]+$")]
@@ -28,14 +29,6 @@ def page_of_services(services: Sequence[ServiceStatus], limit: int, after: str |
     items = list(services[start : start + limit])
     more = start + limit < len(services)
     return Page(items=items, total=len(services), next=items[-1].name if more and items else None)
-
-
-class Identified(Protocol):
-    @property
-    def id(self) -> str: ...
-
-
-Newest = TypeVar("Newest", bound=Identified)
 
 
 def page_of_newest(items: Sequence[Newest], total: int, limit: int) -> Page[Newest]:

@@ -59,10 +59,6 @@ def answer_with_problems(app: FastAPI) -> None:
         detail = "; ".join(f"{fault.where}: {fault.message}" for fault in faults)
         return problem(422, detail, errors=faults)
 
-    @app.exception_handler(Exception)
-    async def broken(_: Request, __: Exception) -> ProblemResponse:
-        return problem(500, "a bug of the reconciler; its log says more")
-
 
 def publish_problem_schema(app: FastAPI) -> None:
     """Put the schema that `described` points at into the OpenAPI document."""

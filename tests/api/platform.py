@@ -1,0 +1,147 @@
+"""A platform to ask: fixed answers from memory, in the shape that control gives."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from reconciler.api.platform import UnknownRevision
+from reconciler.model.status import (
+    ActionStatus,
+    Condition,
+    ConditionType,
+    EnvironmentStatus,
+    EventStatus,
+    PlanStatus,
+    PlatformStatus,
+    ProblemStatus,
+    ReleaseStatus,
+    ServiceStatus,
+    SourceStatus,
+    SyncStatus,
+    WorkerStatus,
+)
+
+SINCE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+REVISION = "main@sha1:" + "0123456789" * 4
+
+
+def condition(
+    type: ConditionType = "Ready", status: Any = "True", reason: str = "Live", message: str = "It serves."
+) -> Condition:
+    return Condition(type=type, status=status, reason=reason, message=message, since=SINCE)
+
+
+def release(name: str, number: int, **changes: Any) -> ReleaseStatus:
+    given = {"id": f"{name}-{number}", "digest": "d" * 64, "revision": REVISION, "phase": "live", "created_at": SINCE}
+    return ReleaseStatus(**{**given, "live_at": SINCE, **changes})
+
+
+def service(name: str, *conditions: Condition, **changes: Any) -> ServiceStatus:
+    given: dict[str, Any] = {
+        "name": name,
+        "description": f"What {name} is for",
+        "path": f"/api/{name}/",
+        "conditions": conditions or (condition(),),
+        "live": release(name, 1),
+        "candidate": None,
+        "revision_attempted": REVISION,
+        "revision_applied": REVISION,
+        "revision_changed": REVISION,
+        "environment": EnvironmentStatus(id="e" * 32, packages={"fastapi": "0.165.0"}),
+        "workers": (WorkerStatus(id=f"{name}-1.1", release=f"{name}-1", pid=42, state="ready"),),
+        "events": (EventStatus(id=1, at=SINCE, kind="live", service=name, release=f"{name}-1", message="Went live"),),
+    }
+    return ServiceStatus(**{**given, **changes})
+
+
+def failing(name: str) -> ServiceStatus:
+    """Its last good release serves, the newest one failed."""
+    return service(
+        name,
+        condition(),
+        condition("Stalled", "True", "ImportFailed", "It does not import: no module named nope."),
+        problems=(
+            ProblemStatus(
+                message="no module named nope",
+                code="import-failed",
+                file=f"services/{name}/router.py",
+                line=3,
+                excerpt="import nope",
+                remedy="add it to requirements",
+            ),
+        ),
+        detail="Traceback (most recent call last):\n  ...\nModuleNotFoundError: nope",
+    )
+
+
+def sync(number: int, state: Any = "done", *actions: ActionStatus, **changes: Any) -> SyncStatus:
+    given = {"id": f"sync-{number}", "trigger": "person", "revision": REVISION, "requested_at": SINCE}
+    return SyncStatus(**{**given, "state": state, "actions": actions, "kept": 3, **changes})
+
+
+class Still:
+    """A platform in which nothing happens but what a test does to it."""
+
+    def __init__(self, *services: ServiceStatus, logs: Path = Path("/nonexistent"), syncs: int = 3) -> None:
+        self.all = {each.name: each for each in sorted(services, key=lambda each: each.name)}
+        self.folder = logs
+        self.is_ready = True
+        self.source_is_good = True
+        self.history = [sync(number) for number in range(syncs, 0, -1)]
+        self.asked: list[tuple[str, str, bool]] = []
+
+    def ready(self) -> bool:
+        return self.is_ready
+
+    def status(self) -> PlatformStatus:
+        trouble = condition("Ready", "False", "SourceUnavailable", "The repository cannot be reached.")
+        return PlatformStatus(
+            version="0.1.0",
+            python="3.11.7",
+            source=SourceStatus(
+                url="/repository", branch="main", condition=condition() if self.source_is_good else trouble
+            ),
+            revision_attempted=REVISION,
+            revision_applied=REVISION,
+            services=len(self.all),
+            counts={"Ready": len(self.all)},
+            last_sync=self.history[0] if self.history else None,
+            ready=self.is_ready,
+            started_at=SINCE,
+        )
+
+    def services(self) -> Sequence[ServiceStatus]:
+        return tuple(self.all.values())
+
+    def service(self, name: str) -> ServiceStatus | None:
+        return self.all.get(name)
+
+    def logs(self, name: str) -> Path | None:
+        return self.folder / name if name in self.all else None
+
+    async def request_sync(self, kind: str, actor: str, retry: bool = False) -> SyncStatus:
+        self.asked.append((kind, actor, retry))
+        self.history.insert(0, sync(len(self.history) + 1, "waiting"))
+        return self.history[0]
+
+    async def sync(self, sync: str) -> SyncStatus | None:
+        return next((each for each in self.history if each.id == sync), None)
+
+    async def syncs(self, limit: int, after: str | None) -> tuple[Sequence[SyncStatus], int]:
+        ids = [each.id for each in self.history]
+        start = ids.index(after) + 1 if after in ids else 0
+        return self.history[start : start + limit], len(self.history)
+
+    async def releases(self, name: str, limit: int, after: str | None) -> tuple[Sequence[ReleaseStatus], int]:
+        every = [release(name, 2, phase="failed", reason="TestsFailed", message="2 of 5 cases"), release(name, 1)]
+        start = [each.id for each in every].index(after) + 1 if after else 0
+        return every[start : start + limit], len(every)
+
+    async def plan(self, ref: str | None) -> PlanStatus:
+        if ref == "unknown":
+            raise UnknownRevision("there is no revision unknown")
+        actions = ({"service": "tasks", "verb": "replace", "why": "code changed", "moved": ["code"]},)
+        return PlanStatus(
+            revision=REVISION, actions=(*actions, {"service": "notes", "verb": "keep", "why": "unchanged"})
+        )
