@@ -70,20 +70,20 @@ class Followers:
 
     def __init__(self, most: int = MOST_FOLLOWERS) -> None:
         self._most = most
-        self._count = 0
+        self.count = 0
 
     def admit(self, records: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        if self._count >= self._most:
+        if self.count >= self._most:
             raise HTTPException(429, "too many follow logs already", {"Retry-After": "5"})
-        return self._counted(records)
+        return self.counted(records)
 
     async def _counted(self, records: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        self._count += 1
+        self.count += 1
         try:
             async for piece in records:
                 yield piece
         finally:
-            self._count -= 1
+            self.count -= 1
 
 
 async def newest(folder: Path, wanted: Filter, limit: int) -> AsyncIterator[bytes]:

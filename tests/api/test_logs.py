@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -179,9 +179,9 @@ def bound() -> Iterator[socket.socket]:
 
 
 @asynccontextmanager
-async def served(platform: Still, followers: int = 64) -> AsyncIterator[str]:
+async def served(platform: Still, followers: Followers | None = None) -> AsyncIterator[str]:
     app = build(platform, Access(TOKEN))
-    app.state.followers = Followers(followers)
+    app.state.followers = followers or app.state.followers
     config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     with bound() as listener:
@@ -255,21 +255,18 @@ def test_a_reader_that_does_not_read_delays_nobody(platform: Still, folder: Path
 
 
 def test_too_many_followers_are_told_so_and_leaving_makes_room(platform: Still, folder: Path) -> None:
+    followers = Followers(most=1)
+
     async def scenario() -> None:
         (folder / "current.jsonl").write_bytes(record(1))
-        async with served(platform, followers=1) as url, httpx.AsyncClient(headers=GOOD) as asked:
-            path = f"{url}/v1/services/tasks/logs?follow=true"
-
-            async def admitted() -> bool:
-                async with asked.stream("GET", path) as answer:
-                    return bool(answer.status_code == 200)
-
+        async with served(platform, followers) as url, httpx.AsyncClient(headers=GOOD) as asked:
             async with following(url) as lines:
                 await anext(lines)
-                refused = await asked.get(path)
+                refused = await asked.get(f"{url}/v1/services/tasks/logs?follow=true")
                 assert refused.status_code == 429
                 assert refused.headers["content-type"] == "application/problem+json"
-            look: Callable[[], Awaitable[bool]] = admitted
-            await until(look, what="room for another follower")
+            await until(lambda: followers.count == 0, what="the follower gone")
+            async with following(url) as lines:
+                assert await anext(lines) == "line 1"
 
     asyncio.run(scenario())
