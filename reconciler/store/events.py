@@ -1,0 +1,44 @@
+"""Events: what happened, in order, for as long as there is room."""
+
+from datetime import datetime
+
+from sqlalchemy import delete, insert, select
+
+from reconciler.model.names import ReleaseId, ServiceName
+from reconciler.store.entries import Entries
+from reconciler.store.rows import EventRow
+from reconciler.store.tables import Event
+
+EVENTS_KEPT = 100_000
+_PRUNE_EVERY = 1_000
+
+
+class EventEntries(Entries):
+    def event(
+        self,
+        kind: str,
+        message: str,
+        service: ServiceName | None = None,
+        release: ReleaseId | None = None,
+        *,
+        at: datetime,
+    ) -> int:
+        new = insert(Event).values(kind=kind, message=message, service=service, release=release, at=at)
+        number: int = self._connection.execute(new.returning(Event.id)).scalar_one()
+        if number % _PRUNE_EVERY == 0:
+            self._connection.execute(delete(Event).where(Event.id <= number - EVENTS_KEPT))
+        return number
+
+    def events(self, after: int = 0, service: ServiceName | None = None, limit: int = 100) -> tuple[EventRow, ...]:
+        """Those that came after one, in order."""
+        query = select(Event.__table__).where(Event.id > after).order_by(Event.id).limit(limit)
+        if service is not None:
+            query = query.where(Event.service == service)
+        return tuple(EventRow(**row) for row in self._connection.execute(query).mappings())
+
+    def last_events(self, service: ServiceName | None = None, limit: int = 20) -> tuple[EventRow, ...]:
+        """The newest, the newest first."""
+        query = select(Event.__table__).order_by(Event.id.desc()).limit(limit)
+        if service is not None:
+            query = query.where(Event.service == service)
+        return tuple(EventRow(**row) for row in self._connection.execute(query).mappings())

@@ -1,0 +1,103 @@
+"""The journal: what control writes down before and after it acts.
+
+Each call is one transaction in the journal's own thread, in the order the calls were made, and durable when
+its await returns. `write` puts several together. `later` keeps the order but nobody waits: it is for what may
+be lost in a crash without making the next start wrong, which is events and notes, never an intent.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection
+
+from reconciler.store.events import EventEntries
+from reconciler.store.opening import open_database
+from reconciler.store.services import ServiceEntries
+from reconciler.store.syncs import SyncEntries
+from reconciler.store.workers import WorkerEntries
+from reconciler.store.writer import Writer
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Transaction(SyncEntries, ServiceEntries, WorkerEntries, EventEntries):
+    """Everything that can be read and written, inside one transaction."""
+
+
+def _alone(
+    entry: Callable[Concatenate[Transaction, P], T],
+) -> Callable[Concatenate["Journal", P], Coroutine[Any, Any, T]]:
+    """The same call on the journal, as a transaction of its own."""
+
+    async def call(journal: "Journal", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await journal.write(lambda transaction: entry(transaction, *args, **kwargs))
+
+    call.__name__ = entry.__name__
+    call.__doc__ = entry.__doc__
+    return call
+
+
+class Journal:
+    def __init__(self, place: Path | str) -> None:
+        """`place` is a file, or the URL of a database that is not SQLite."""
+        self._writer = Writer(lambda: open_database(place))
+
+    async def open(self) -> None:
+        """Raises `StoreUnusable` when there is no using it; never starts empty over a broken one."""
+        await asyncio.wrap_future(self._writer.start())
+
+    async def close(self) -> None:
+        """Write what is waiting, and let go of the file."""
+        await asyncio.to_thread(self._writer.stop)
+
+    async def write(self, step: Callable[[Transaction], T]) -> T:
+        """Carry out a few entries as one transaction: all durable when this returns, or none."""
+        future = self._writer.submit(_on_connection(step))
+        # Whoever stops waiting must not take the step back: it may be carried out already.
+        return await asyncio.shield(asyncio.wrap_future(future))
+
+    def later(self, step: Callable[[Transaction], object]) -> None:
+        """Carry out entries in their turn, without waiting; a crash within the next instant may lose them."""
+        self._writer.later(_on_connection(step))
+
+    begin_sync = _alone(Transaction.begin_sync)
+    start_sync = _alone(Transaction.start_sync)
+    record_revision = _alone(Transaction.record_revision)
+    finish_sync = _alone(Transaction.finish_sync)
+    sync = _alone(Transaction.sync)
+    syncs = _alone(Transaction.syncs)
+    unfinished_syncs = _alone(Transaction.unfinished_syncs)
+
+    begin_release = _alone(Transaction.begin_release)
+    advance = _alone(Transaction.advance)
+    fail = _alone(Transaction.fail)
+    release = _alone(Transaction.release)
+    releases = _alone(Transaction.releases)
+    unfinished = _alone(Transaction.unfinished)
+    failed_digests = _alone(Transaction.failed_digests)
+    forgive = _alone(Transaction.forgive)
+
+    note_service = _alone(Transaction.note_service)
+    switch = _alone(Transaction.switch)
+    forget = _alone(Transaction.forget)
+    service = _alone(Transaction.service)
+    services = _alone(Transaction.services)
+    source = _alone(Transaction.source)
+    set_source = _alone(Transaction.set_source)
+
+    begin_worker = _alone(Transaction.begin_worker)
+    worker_started = _alone(Transaction.worker_started)
+    worker_gone = _alone(Transaction.worker_gone)
+    workers = _alone(Transaction.workers)
+    workers_begun = _alone(Transaction.workers_begun)
+
+    event = _alone(Transaction.event)
+    events = _alone(Transaction.events)
+    last_events = _alone(Transaction.last_events)
+
+
+def _on_connection(step: Callable[[Transaction], T]) -> Callable[[Connection], T]:
+    return lambda connection: step(Transaction(connection))

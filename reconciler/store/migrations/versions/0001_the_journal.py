@@ -1,0 +1,124 @@
+"""The journal: syncs, releases, services, workers, events, and what is known of the source."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision: str | None = None
+branch_labels: str | None = None
+depends_on: str | None = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "events",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("service", sa.String(length=64), nullable=True),
+        sa.Column("release", sa.String(length=96), nullable=True),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(op.f("ix_events_service_id"), "events", ["service", "id"], unique=False)
+    op.create_table(
+        "failed_digests",
+        sa.Column("service", sa.String(length=64), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("release", sa.String(length=96), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("problems", sa.JSON(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("service", "digest", name=op.f("pk_failed_digests")),
+    )
+    op.create_table(
+        "numbers",
+        sa.Column("service", sa.String(length=64), nullable=False),
+        sa.Column("last", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("service", name=op.f("pk_numbers")),
+    )
+    op.create_table(
+        "releases",
+        sa.Column("id", sa.String(length=96), nullable=False),
+        sa.Column("service", sa.String(length=64), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("ingredients", sa.JSON(), nullable=False),
+        sa.Column("revision", sa.Text(), nullable=False),
+        sa.Column("sync", sa.Integer(), nullable=True),
+        sa.Column("config", sa.JSON(), nullable=False),
+        sa.Column("environment", sa.Text(), nullable=True),
+        sa.Column("folder", sa.Text(), nullable=True),
+        sa.Column("prefix", sa.Text(), nullable=True),
+        sa.Column("facts", sa.JSON(), nullable=False),
+        sa.Column("phase", sa.Text(), nullable=False),
+        sa.Column("phase_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("message", sa.Text(), nullable=True),
+        sa.Column("problems", sa.JSON(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("live_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("retired_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_releases")),
+    )
+    op.create_index(op.f("ix_releases_phase"), "releases", ["phase"], unique=False)
+    op.create_index(op.f("ix_releases_service_number"), "releases", ["service", "number"], unique=True)
+    op.create_table(
+        "source",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("attempted", sa.Text(), nullable=True),
+        sa.Column("applied", sa.Text(), nullable=True),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_source")),
+    )
+    op.create_table(
+        "syncs",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("trigger", sa.Text(), nullable=False),
+        sa.Column("revision", sa.Text(), nullable=True),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("message", sa.Text(), nullable=True),
+        sa.Column("actions", sa.JSON(), nullable=False),
+        sa.Column("kept", sa.Integer(), nullable=False),
+        sa.Column("phases", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_syncs")),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "services",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("live", sa.String(length=96), nullable=True),
+        sa.Column("suspended", sa.Text(), nullable=True),
+        sa.Column("held", sa.Text(), nullable=True),
+        sa.Column("held_digest", sa.Text(), nullable=True),
+        sa.Column("attempted", sa.Text(), nullable=True),
+        sa.Column("applied", sa.Text(), nullable=True),
+        sa.Column("changed", sa.Text(), nullable=True),
+        sa.Column("conditions", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(["live"], ["releases.id"], name=op.f("fk_services_live")),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_services")),
+    )
+    op.create_table(
+        "workers",
+        sa.Column("id", sa.String(length=128), nullable=False),
+        sa.Column("release", sa.String(length=96), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("socket", sa.Text(), nullable=False),
+        sa.Column("private", sa.Text(), nullable=False),
+        sa.Column("pid", sa.Integer(), nullable=True),
+        sa.Column("started", sa.Text(), nullable=True),
+        sa.Column("began_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("gone_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(["release"], ["releases.id"], name=op.f("fk_workers_release"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_workers")),
+    )
+    op.create_index(op.f("ix_workers_gone_at"), "workers", ["gone_at"], unique=False)
+    op.create_index(op.f("ix_workers_release"), "workers", ["release"], unique=False)

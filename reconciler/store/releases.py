@@ -1,0 +1,205 @@
+"""Releases: one row for each attempt to make a digest run, with how far it has come.
+
+The intent is written before a side effect and the result after it, so that whoever starts next knows what
+may have happened. Numbers are counted per service and never used again.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping, delete, func, insert, select, update
+
+from reconciler.model.digest import Ingredients
+from reconciler.model.failure import Reason
+from reconciler.model.names import Digest, ReleaseId, Revision, ServiceName, SyncId
+from reconciler.model.problem import Problem
+from reconciler.store.entries import Entries, problems_as_json, problems_from_json
+from reconciler.store.rows import FINISHED, FailedDigestRow, Page, Phase, ReleaseRow
+from reconciler.store.tables import FailedDigest, Number, Release, Service
+
+RELEASES_KEPT = 100
+"""Finished ones per service; the live one is always kept."""
+
+_ORDER = tuple(Phase)
+_UNDER_WAY = tuple(phase for phase in Phase if phase not in (*FINISHED, Phase.LIVE))
+
+
+class ReleaseEntries(Entries):
+    def begin_release(
+        self,
+        service: ServiceName,
+        digest: Digest,
+        ingredients: Ingredients,
+        revision: Revision | str,
+        sync: SyncId | None,
+        config: Mapping[str, Any],
+        at: datetime,
+        *,
+        environment: str | None = None,
+        folder: str | None = None,
+        prefix: str | None = None,
+    ) -> ReleaseId:
+        number = self._next_number(service)
+        release = ReleaseId(f"{service}-{number}")
+        self._connection.execute(
+            insert(Release).values(
+                id=release,
+                service=service,
+                number=number,
+                digest=digest,
+                ingredients=asdict(ingredients),
+                revision=str(revision),
+                sync=None if sync is None else int(sync),
+                config=dict(config),
+                environment=environment,
+                folder=folder,
+                prefix=prefix,
+                facts={},
+                phase=Phase.PLANNED,
+                phase_at=at,
+                problems=[],
+                created_at=at,
+            )
+        )
+        self._prune(service, number)
+        return release
+
+    def advance(
+        self,
+        release: ReleaseId,
+        phase: Phase,
+        at: datetime,
+        *,
+        environment: str | None = None,
+        folder: str | None = None,
+        prefix: str | None = None,
+        **facts: Any,
+    ) -> None:
+        """Write down how far it has come, and what was learnt. Only a retired release may be taken up again."""
+        row = self._release_now(release)
+        _check_order(release, Phase(row["phase"]), phase)
+        known = {"environment": environment, "folder": folder, "prefix": prefix}
+        values = {name: value for name, value in known.items() if value is not None}
+        moments = {Phase.LIVE: {"live_at": at}, Phase.RETIRED: {"retired_at": at}}.get(phase, {})
+        if facts:
+            values["facts"] = {**row["facts"], **facts}
+        self._change_release(release, phase=phase, phase_at=at, **moments, **values)
+
+    def fail(
+        self,
+        release: ReleaseId,
+        reason: Reason,
+        message: str,
+        at: datetime,
+        *,
+        problems: Iterable[Problem] = (),
+        detail: str | None = None,
+        remember: bool = True,
+    ) -> None:
+        """End a release. `remember` its digest as not to be tried again, unless the trouble was not its own."""
+        row = self._release_now(release)
+        told = {"reason": reason, "message": message, "problems": problems_as_json(problems), "detail": detail}
+        self._change_release(release, phase=Phase.FAILED, phase_at=at, **told)
+        if remember:
+            key = {"service": row["service"], "digest": row["digest"]}
+            self._connection.execute(delete(FailedDigest).filter_by(**key))
+            self._connection.execute(insert(FailedDigest).values(**key, release=release, at=at, **told))
+
+    def release(self, release: ReleaseId) -> ReleaseRow | None:
+        row = self._connection.execute(select(Release.__table__).where(Release.id == release)).mappings().first()
+        return None if row is None else _row(row)
+
+    def releases(
+        self, service: ServiceName | None = None, limit: int = 50, after: str | None = None
+    ) -> Page[ReleaseRow]:
+        """The newest first; of one service, or of all in the order they were begun."""
+        of = () if service is None else (Release.service == service,)
+        total = self._connection.execute(select(func.count()).select_from(Release).where(*of)).scalar_one()
+        query = select(Release.__table__).where(*of)
+        last = None if after is None else self.release(ReleaseId(after))
+        if service is not None:
+            query = query.order_by(Release.number.desc())
+            query = query if last is None else query.where(Release.number < last.number)
+        else:
+            query = query.order_by(Release.created_at.desc(), Release.id.desc())
+            query = query if last is None else query.where(_before(last))
+        rows = [_row(row) for row in self._connection.execute(query.limit(limit + 1)).mappings()]
+        return Page(tuple(rows[:limit]), total, rows[limit - 1].id if len(rows) > limit else None)
+
+    def unfinished(self) -> tuple[ReleaseRow, ...]:
+        """Releases on their way to life or out of it, in the order they were begun."""
+        query = select(Release.__table__).where(Release.phase.in_(_UNDER_WAY))
+        rows = self._connection.execute(query.order_by(Release.created_at, Release.number)).mappings()
+        return tuple(_row(row) for row in rows)
+
+    def failed_digests(self, service: ServiceName | None = None) -> tuple[FailedDigestRow, ...]:
+        query = select(FailedDigest.__table__).order_by(FailedDigest.at)
+        if service is not None:
+            query = query.where(FailedDigest.service == service)
+        return tuple(_failed(row) for row in self._connection.execute(query).mappings())
+
+    def forgive(self, service: ServiceName | None = None) -> int:
+        """Let what failed be tried again: one service's digests or all; how many there were."""
+        forgiven = delete(FailedDigest)
+        if service is not None:
+            forgiven = forgiven.where(FailedDigest.service == service)
+        return self._connection.execute(forgiven).rowcount
+
+    def _next_number(self, service: ServiceName) -> int:
+        last = self._connection.execute(select(Number.last).where(Number.service == service)).scalar()
+        if last is None:
+            self._connection.execute(insert(Number).values(service=service, last=1))
+            return 1
+        self._connection.execute(update(Number).where(Number.service == service).values(last=last + 1))
+        return last + 1
+
+    def _release_now(self, release: ReleaseId) -> RowMapping:
+        query = select(Release.service, Release.digest, Release.phase, Release.facts, Release.revision)
+        row = self._connection.execute(query.where(Release.id == release)).mappings().first()
+        if row is None:
+            raise LookupError(f"no release {release}")
+        return row
+
+    def _change_release(self, release: ReleaseId, **values: Any) -> None:
+        self._connection.execute(update(Release).where(Release.id == release).values(**values))
+
+    def _prune(self, service: ServiceName, number: int) -> None:
+        live = select(Service.live).where(Service.name == service, Service.live.is_not(None)).scalar_subquery()
+        old = delete(Release).where(
+            Release.service == service,
+            Release.number <= number - RELEASES_KEPT,
+            Release.phase.in_(FINISHED),
+            Release.id.is_distinct_from(live),
+        )
+        self._connection.execute(old)
+
+
+def _check_order(release: ReleaseId, now: Phase, then: Phase) -> None:
+    if now is Phase.FAILED or (now is not Phase.RETIRED and _ORDER.index(then) < _ORDER.index(now)):
+        raise ValueError(f"release {release} is {now} and cannot become {then}")
+
+
+def _before(last: ReleaseRow) -> Any:
+    return (Release.created_at < last.created_at) | ((Release.created_at == last.created_at) & (Release.id < last.id))
+
+
+def _row(row: RowMapping) -> ReleaseRow:
+    facts = dict(row)
+    return ReleaseRow(
+        **facts
+        | {
+            "sync": None if facts["sync"] is None else SyncId(str(facts["sync"])),
+            "ingredients": Ingredients(**facts["ingredients"]),
+            "phase": Phase(facts["phase"]),
+            "reason": None if facts["reason"] is None else Reason(facts["reason"]),
+            "problems": problems_from_json(facts["problems"]),
+        }
+    )
+
+
+def _failed(row: RowMapping) -> FailedDigestRow:
+    facts = dict(row)
+    problems = problems_from_json(facts["problems"])
+    return FailedDigestRow(**facts | {"reason": Reason(facts["reason"]), "problems": problems})

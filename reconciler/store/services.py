@@ -1,0 +1,87 @@
+"""Services: one row for each that git holds, and the word on which release is live.
+
+That word is the truth about routing: it changes in one transaction with the phases of both releases, and the
+gateway is told afterwards.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypedDict, Unpack
+
+from sqlalchemy import RowMapping, delete, insert, select, update
+
+from reconciler.model.names import Digest, ReleaseId, ServiceName
+from reconciler.store.releases import ReleaseEntries
+from reconciler.store.rows import Phase, ServiceRow, SourceRow
+from reconciler.store.tables import Service, Source
+
+
+class ServiceChange(TypedDict, total=False):
+    """What may be written about a service; what is left out stays as it is."""
+
+    suspended: str | None
+    held: str | None
+    held_digest: Digest | None
+    attempted: str | None
+    applied: str | None
+    changed: str | None
+    conditions: Sequence[Mapping[str, Any]]
+
+
+class ServiceEntries(ReleaseEntries):
+    def note_service(self, service: ServiceName, **change: Unpack[ServiceChange]) -> None:
+        values: dict[str, Any] = dict(change)
+        if "conditions" in values:
+            values["conditions"] = [dict(condition) for condition in values["conditions"]]
+        if values:
+            done = self._connection.execute(update(Service).where(Service.name == service).values(**values))
+            if done.rowcount:
+                return
+        elif self.service(service) is not None:
+            return
+        self._connection.execute(insert(Service).values({"conditions": [], **values, "name": service}))
+
+    def switch(self, service: ServiceName, release: ReleaseId, at: datetime) -> ReleaseId | None:
+        """Make a release the live one, and say which was before it, now draining."""
+        row = self._release_now(release)
+        if row["service"] != service:
+            raise ValueError(f"release {release} is not one of {service}")
+        before = self._connection.execute(select(Service.live).where(Service.name == service)).scalar()
+        self.advance(release, Phase.LIVE, at)
+        if before is not None and before != release:
+            self.advance(ReleaseId(before), Phase.DRAINING, at)
+        self.note_service(service, attempted=row["revision"], applied=row["revision"], changed=row["revision"])
+        self._connection.execute(update(Service).where(Service.name == service).values(live=release))
+        return None if before is None or before == release else ReleaseId(before)
+
+    def forget(self, service: ServiceName, at: datetime) -> ReleaseId | None:
+        """Remove a service and keep its history; the release that was live is draining."""
+        before = self._connection.execute(select(Service.live).where(Service.name == service)).scalar()
+        self._connection.execute(delete(Service).where(Service.name == service))
+        self.forgive(service)
+        if before is None:
+            return None
+        self.advance(ReleaseId(before), Phase.DRAINING, at)
+        return ReleaseId(before)
+
+    def service(self, service: ServiceName) -> ServiceRow | None:
+        row = self._connection.execute(select(Service.__table__).where(Service.name == service)).mappings().first()
+        return None if row is None else _row(row)
+
+    def services(self) -> tuple[ServiceRow, ...]:
+        """All of them, by name."""
+        rows = self._connection.execute(select(Service.__table__).order_by(Service.name)).mappings()
+        return tuple(_row(row) for row in rows)
+
+    def source(self) -> SourceRow:
+        row = self._connection.execute(select(Source.attempted, Source.applied, Source.at)).mappings().first()
+        return SourceRow(attempted=None, applied=None, at=None) if row is None else SourceRow(**row)
+
+    def set_source(self, attempted: str | None, applied: str | None, at: datetime) -> None:
+        self._connection.execute(delete(Source))
+        self._connection.execute(insert(Source).values(id=1, attempted=attempted, applied=applied, at=at))
+
+
+def _row(row: RowMapping) -> ServiceRow:
+    facts = dict(row)
+    return ServiceRow(**facts | {"conditions": tuple(facts["conditions"])})

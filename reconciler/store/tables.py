@@ -1,0 +1,176 @@
+"""The tables of the journal.
+
+Plain SQL types only, so that another database is another URL. What is only ever read back whole is JSON. No
+object of these classes leaves the package: rows are told as the values in `rows.py`.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index, Integer, MetaData, String, Text, TypeDecorator
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+HEAD = "0001"
+"""The newest migration; a test compares it with the folder of migrations."""
+
+
+class Moment(TypeDecorator[datetime]):
+    """A moment in UTC, also where the database knows no time zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a moment without a time zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Words(TypeDecorator[str]):
+    """Text for people, whatever it was quoted from: what no database takes is replaced."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is None:
+            return None
+        return value.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+class Table(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: Moment(), str: Words(), dict[str, Any]: JSON(), list[Any]: JSON()}  # noqa: RUF012
+
+
+class Sync(Table):
+    __tablename__ = "syncs"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    trigger: Mapped[str]
+    revision: Mapped[str | None]
+    state: Mapped[str]
+    requested_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    message: Mapped[str | None]
+    actions: Mapped[list[Any]]
+    kept: Mapped[int]
+    phases: Mapped[list[Any]]
+
+
+class Number(Table):
+    """The last release number given to a service; it outlives the service."""
+
+    __tablename__ = "numbers"
+
+    service: Mapped[str] = mapped_column(String(64), primary_key=True)
+    last: Mapped[int]
+
+
+class Release(Table):
+    __tablename__ = "releases"
+    __table_args__ = (Index(None, "service", "number", unique=True), Index(None, "phase"))
+
+    id: Mapped[str] = mapped_column(String(96), primary_key=True)
+    service: Mapped[str] = mapped_column(String(64))
+    number: Mapped[int]
+    digest: Mapped[str]
+    ingredients: Mapped[dict[str, Any]]
+    revision: Mapped[str]
+    sync: Mapped[int | None]
+    config: Mapped[dict[str, Any]]
+    environment: Mapped[str | None]
+    folder: Mapped[str | None]
+    prefix: Mapped[str | None]
+    facts: Mapped[dict[str, Any]]
+    phase: Mapped[str]
+    phase_at: Mapped[datetime]
+    reason: Mapped[str | None]
+    message: Mapped[str | None]
+    problems: Mapped[list[Any]]
+    detail: Mapped[str | None]
+    created_at: Mapped[datetime]
+    live_at: Mapped[datetime | None]
+    retired_at: Mapped[datetime | None]
+
+
+class Service(Table):
+    __tablename__ = "services"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    live: Mapped[str | None] = mapped_column(String(96), ForeignKey("releases.id"))
+    suspended: Mapped[str | None]
+    held: Mapped[str | None]
+    held_digest: Mapped[str | None]
+    attempted: Mapped[str | None]
+    applied: Mapped[str | None]
+    changed: Mapped[str | None]
+    conditions: Mapped[list[Any]]
+
+
+class FailedDigest(Table):
+    __tablename__ = "failed_digests"
+
+    service: Mapped[str] = mapped_column(String(64), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    release: Mapped[str] = mapped_column(String(96))
+    reason: Mapped[str]
+    message: Mapped[str]
+    problems: Mapped[list[Any]]
+    detail: Mapped[str | None]
+    at: Mapped[datetime]
+
+
+class Worker(Table):
+    __tablename__ = "workers"
+    __table_args__ = (Index(None, "gone_at"), Index(None, "release"))
+
+    id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    release: Mapped[str] = mapped_column(String(96), ForeignKey("releases.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    socket: Mapped[str]
+    private: Mapped[str]
+    pid: Mapped[int | None]
+    started: Mapped[str | None]
+    began_at: Mapped[datetime]
+    gone_at: Mapped[datetime | None]
+    status: Mapped[int | None]
+
+
+class Event(Table):
+    __tablename__ = "events"
+    __table_args__ = (Index(None, "service", "id"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    at: Mapped[datetime]
+    kind: Mapped[str]
+    service: Mapped[str | None] = mapped_column(String(64))
+    release: Mapped[str | None] = mapped_column(String(96))
+    message: Mapped[str]
+
+
+class Source(Table):
+    """One row: what is known of the source as a whole."""
+
+    __tablename__ = "source"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    attempted: Mapped[str | None]
+    applied: Mapped[str | None]
+    at: Mapped[datetime]

@@ -1,0 +1,48 @@
+"""Workers: which processes may be running, so that a control plane that returns finds them again."""
+
+from datetime import datetime
+
+from sqlalchemy import RowMapping, delete, func, insert, select, update
+
+from reconciler.model.names import ReleaseId, WorkerId
+from reconciler.store.entries import Entries
+from reconciler.store.rows import WorkerRow
+from reconciler.store.tables import Worker
+
+GONE_KEPT = 50
+"""Per release; a crash loop must not fill the journal."""
+
+
+class WorkerEntries(Entries):
+    def begin_worker(self, worker: WorkerId, release: ReleaseId, socket: str, private: str, at: datetime) -> None:
+        number = int(worker.rpartition(".")[2])
+        values = {"id": worker, "release": release, "number": number, "socket": socket, "private": private}
+        self._connection.execute(insert(Worker).values(**values, began_at=at))
+
+    def worker_started(self, worker: WorkerId, pid: int, started: str) -> None:
+        self._change_worker(worker, pid=pid, started=started)
+
+    def worker_gone(self, worker: WorkerId, status: int | None, at: datetime) -> None:
+        """The process is over; `status` as the kernel told it, when it did. Saying it twice does no harm."""
+        self._change_worker(worker, status=status, gone_at=at)
+        release, number = worker.rpartition(".")[::2]
+        old = delete(Worker).where(
+            Worker.release == release, Worker.number <= int(number) - GONE_KEPT, Worker.gone_at.is_not(None)
+        )
+        self._connection.execute(old)
+
+    def workers(self) -> tuple[WorkerRow, ...]:
+        """Those not known to be gone, the oldest first."""
+        query = select(Worker.__table__).where(Worker.gone_at.is_(None)).order_by(Worker.began_at, Worker.number)
+        return tuple(_row(row) for row in self._connection.execute(query).mappings())
+
+    def workers_begun(self, release: ReleaseId) -> int:
+        """The highest number a worker of this release ever had."""
+        return self._connection.execute(select(func.max(Worker.number)).where(Worker.release == release)).scalar() or 0
+
+    def _change_worker(self, worker: WorkerId, **values: object) -> None:
+        self._connection.execute(update(Worker).where(Worker.id == worker).values(**values))
+
+
+def _row(row: RowMapping) -> WorkerRow:
+    return WorkerRow(**{name: value for name, value in row.items() if name != "number"})
