@@ -45,7 +45,6 @@ REQUEST_ID = re.compile(rb"[!-~]{1,128}")
 class Connection(HttpToolsProtocol):
     def __init__(self, traffic: "Traffic", *, fd: int = -1, unread: bytes = b"") -> None:
         super().__init__(traffic.config, traffic.state, traffic.app_state, traffic.loop)
-        self.app = traffic.app
         self.traffic = traffic
         self.fd = fd
         """Negative for the private listener, whose connections never go back."""
@@ -219,11 +218,16 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         traffic = self.traffic
+        request_id = None
+        # Most requests name no proxy, and then looking up whether the client may be one is not worth its price.
+        self.app = traffic.app
         for name, value in self.headers:
-            if name == b"x-request-id":
-                request_id = value.decode("latin-1") if REQUEST_ID.fullmatch(value) else traffic.request_id()
-                break
-        else:
+            if name[:2] == b"x-":
+                if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
+                    request_id = value.decode()
+                elif name.startswith(b"x-forwarded-"):
+                    self.app = traffic.app_behind_proxy
+        if request_id is None:
             request_id = traffic.request_id()
         # Before the application's task is made: the task keeps a copy of the context as it is now.
         REQUEST.set(request_id)

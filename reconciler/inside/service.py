@@ -75,6 +75,7 @@ def _as_application(value: object, attribute: str, module: ModuleType, code: str
     if isinstance(value, APIRouter):
         # Without a lifespan, `on_event` functions of an included router run twice, in every version of FastAPI.
         app = FastAPI(title=title, lifespan=_nothing)
+        _run_events_once(value)
         try:
             app.include_router(value)
         except Exception as error:
@@ -86,6 +87,32 @@ def _as_application(value: object, attribute: str, module: ModuleType, code: str
     place = Place(_relative(getattr(module, "__file__", None), code))
     message = f"{attribute} in {_name(module, place)} is {kind}, not an APIRouter or an ASGI application."
     raise Faulty(Fault("ImportFailed", message, place=place))
+
+
+def _run_events_once(router: APIRouter) -> None:
+    """Undo that a router which includes another copies its `on_event` functions and also runs the other's lifespan.
+
+    Each function stays with the innermost router that runs it.
+    """
+    for kind in ("on_startup", "on_shutdown"):
+        kept: set[int] = set()
+        for nested in reversed(_routers_run_by(router.lifespan_context)):
+            functions = getattr(nested, kind)
+            functions[:] = [function for function in functions if id(function) not in kept]
+            kept.update(map(id, functions))
+
+
+def _routers_run_by(lifespan: Any) -> list[Any]:
+    """The routers whose events a lifespan runs, outermost first; `include_router` nests lifespans in closures."""
+    router = getattr(lifespan, "_router", None)
+    if router is not None:
+        return [router]
+    cells = getattr(getattr(lifespan, "__wrapped__", lifespan), "__closure__", None) or ()
+    names = getattr(getattr(lifespan, "__wrapped__", lifespan), "__code__", None)
+    if names is None or set(names.co_freevars) != {"nested_context", "original_context"}:
+        return []
+    nested, original = (cell.cell_contents for cell in cells)
+    return _routers_run_by(original) + _routers_run_by(nested)
 
 
 def _takes_three(value: Callable[..., Any]) -> bool:

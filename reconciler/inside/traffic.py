@@ -16,12 +16,16 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from .service import Application
+
 if TYPE_CHECKING:
     from .connection import Connection
     from .gateways import Gateways
 
 IDLE_SECONDS = 75.0
 SWEEP_SECONDS = 5.0
+GIVEN = (b"x-request-id", b"date")
+
 Header = tuple[bytes, bytes]
 
 
@@ -29,9 +33,10 @@ class Headers(list[Header]):
     """The headers that every response gets. uvicorn adds the application's own with `+`; those win."""
 
     def __add__(self, own: list[Header]) -> list[Header]:  # type: ignore[override]
-        names = {name.lower() for name, _ in own}
-        if b"x-request-id" in names or b"date" in names:
-            return [header for header in self if header[0] not in names] + own
+        for name, _ in own:
+            if name.lower() in GIVEN:
+                names = {name.lower() for name, _ in own}
+                return [header for header in self if header[0] not in names] + own
         return [*self, *own]
 
 
@@ -39,6 +44,7 @@ class Traffic:
     def __init__(
         self,
         config: Config,
+        app: Application,
         app_state: dict[str, Any],
         *,
         service: str,
@@ -47,7 +53,9 @@ class Traffic:
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.config = config
-        self.app = config.loaded_app
+        self.app = app
+        self.app_behind_proxy = config.loaded_app
+        """The same, told about the client by a proxy in front, if uvicorn trusts that proxy."""
         self.app_state = app_state
         self.service = service
         self.prefix = prefix

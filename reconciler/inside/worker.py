@@ -223,8 +223,9 @@ class Worker:
 
     def _open_traffic(self, app: Application, state: dict[str, Any]) -> Traffic:
         spec = self._spec
+        prefixed = Prefixed(app, spec.prefix)
         config = Config(
-            Prefixed(app, spec.prefix),
+            prefixed,
             http=HttpToolsProtocol,
             ws=websocket_protocol(),
             lifespan="off",
@@ -235,7 +236,13 @@ class Worker:
         )
         config.load()
         self._traffic = Traffic(
-            config, state, service=spec.service, prefix=spec.prefix, body_limit=spec.body_limit, loop=self._loop
+            config,
+            prefixed,
+            state,
+            service=spec.service,
+            prefix=spec.prefix,
+            body_limit=spec.body_limit,
+            loop=self._loop,
         )
         self._gateways = self._traffic.gateways = Gateways(self._traffic)
         waiting, self._waiting = self._waiting, []
