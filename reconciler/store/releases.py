@@ -71,6 +71,7 @@ class ReleaseEntries(Entries):
         release: ReleaseId,
         phase: Phase,
         at: datetime,
+        /,
         *,
         environment: str | None = None,
         folder: str | None = None,
@@ -81,7 +82,7 @@ class ReleaseEntries(Entries):
         row = self._release_now(release)
         _check_order(release, Phase(row["phase"]), phase)
         known = {"environment": environment, "folder": folder, "prefix": prefix}
-        values = {name: value for name, value in known.items() if value is not None}
+        values: dict[str, Any] = {name: value for name, value in known.items() if value is not None}
         moments = {Phase.LIVE: {"live_at": at}, Phase.RETIRED: {"retired_at": at}}.get(phase, {})
         if facts:
             values["facts"] = {**row["facts"], **facts}
