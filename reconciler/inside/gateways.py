@@ -50,8 +50,9 @@ class Gateways:
         self._send_departing()
 
     @property
-    def departing(self) -> int:
-        return len(self._departing)
+    def is_idle(self) -> bool:
+        """Nothing is on its way in or out. What is on its way in is not among the connections yet."""
+        return not self._opening and not self._departing
 
     def drain(self) -> None:
         """Take in everything that was sent before now."""

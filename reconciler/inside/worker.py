@@ -345,7 +345,8 @@ class Drain:
         return cut
 
     def _is_done(self) -> bool:
-        return not self._traffic.state.connections and not self._traffic.state.tasks
+        is_idle = self._gateways is None or self._gateways.is_idle
+        return is_idle and not self._traffic.state.connections and not self._traffic.state.tasks
 
     def _count(self) -> dict[str, int]:
         traffic = self._traffic

@@ -122,7 +122,8 @@ class Zygote:
         self._forks = 0
         self.opened = ExitStack()
         """What the running test opened."""
-        reader, self.lifeline = os.pipe()
+        reader, writer = os.pipe()
+        self.lifeline = os.fdopen(writer, "wb")
         command = [python, "-I", str(INSIDE), "zygote", "--socket", str(self.run / "z.sock")]
         command += ["--lifeline-fd", str(reader), "--log", str(self.log)]
         self.process = subprocess.Popen(command, pass_fds=[reader], start_new_session=True)
@@ -165,8 +166,10 @@ class Zygote:
             wire.close()
 
     def close(self) -> None:
-        self.tidy()
-        os.close(self.lifeline)
+        if self.process.poll() is None:
+            self.tidy()
+        self.opened.close()
+        self.lifeline.close()
         self.wire.close()
         self.process.wait(5)
         self._run.cleanup()
