@@ -12,7 +12,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from reconciler.settings import Misconfigured
@@ -34,6 +34,9 @@ class Address:
     control: str
     services: str
     pid: int
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
 
 
 class DataFolder:
@@ -79,8 +82,7 @@ class DataFolder:
         (self.path / "run").unlink(missing_ok=True)
 
     def announce(self, address: Address) -> None:
-        fields = {"control": address.control, "services": address.services, "pid": address.pid}
-        write_whole(self.path / "server.json", json.dumps(fields) + "\n")
+        write_whole(self.path / "server.json", address.to_json() + "\n")
 
     def withdraw(self) -> None:
         (self.path / "server.json").unlink(missing_ok=True)

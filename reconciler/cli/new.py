@@ -1,12 +1,15 @@
 """`reconciler new`: a service to begin with: a router, a manifest and a suite that passes."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from reconciler.cli.terminal import say
 from reconciler.settings import Misconfigured
+
+if TYPE_CHECKING:
+    from reconciler.model.platform import Platform
 
 ROUTER = '''"""What {name} is for."""
 
@@ -86,22 +89,22 @@ def _root_of(path: Path) -> Path:
 
 def _services_folder(platform: Path) -> Path:
     """The folder above the last part of the glob: `services` for `services/*`."""
-    pattern = _pattern(platform) if platform.exists() else "services/*"
-    parent, _, last = pattern.rstrip("/").rpartition("/")
+    pattern = _read(platform).services
+    parent, _, last = pattern.rpartition("/")
     if last != "*" or "*" in parent:
         raise Misconfigured(f"{platform} keeps services at {pattern!r}, which does not say where a new one belongs")
     return platform.parent / parent
 
 
-def _pattern(platform: Path) -> str:
-    from reconciler.model.document import Invalid, load
+def _read(path: Path) -> "Platform":
+    from reconciler.model.document import Invalid
+    from reconciler.model.platform import read_platform
 
     try:
-        document = load(platform.read_bytes(), platform.name)
+        return read_platform(path.read_bytes() if path.exists() else None)
     except Invalid as error:
         first = error.problems[0]
         raise Misconfigured(f"{first.place}: {first.message}") from error
-    return str(document.data.get("services", "services/*"))
 
 
 def _shown(folder: Path) -> str:

@@ -1,6 +1,5 @@
 """`reconciler schema`: the JSON Schemas of what people write, for editors and other tools."""
 
-import json
 from enum import StrEnum
 from typing import Annotated
 
@@ -21,6 +20,6 @@ def add_to(app: typer.Typer) -> None:
 
 def schema(kind: Annotated[Kind, typer.Argument(help="services.yaml, service.yaml or a suite.")]) -> None:
     """Print the JSON Schema of a format."""
-    from reconciler.model.schema import schema_of
+    from reconciler.model.schema import published
 
-    say(json.dumps(schema_of(kind.value), indent=2))
+    say(published(kind.value).rstrip())

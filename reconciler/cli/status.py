@@ -1,13 +1,15 @@
 """`reconciler status`: what is true now, at a glance or for one service in full."""
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from typing import Annotated, Any
 
 import typer
 
 from reconciler.cli.server import DATA, DataOption, JsonOption, Server, find, segment
-from reconciler.cli.terminal import Cell, ago, paint, safe, say, say_table, short
+from reconciler.cli.terminal import Cell, ago, is_coloured, paint, safe, say, say_table, short
 
 Service = dict[str, Any]
 Condition = dict[str, Any]
@@ -165,15 +167,16 @@ def _condition_row(condition: Condition) -> Sequence[Cell]:
 
 
 def _say_problems(service: Service) -> None:
-    for problem in service["problems"]:
-        place = ":".join(str(part) for part in (problem["file"], problem["line"], problem["column"]) if part)
+    if not service["problems"]:
+        return
+    from reconciler.cli.render.terminal import Paint, problem_text
+    from reconciler.model.problem import Problem
+
+    known = {field.name for field in fields(Problem)}
+    for told in service["problems"]:
+        problem = Problem(**{name: value for name, value in told.items() if name in known})
         say()
-        say("  " + paint(safe(f"{place}: " if place else ""), "bold") + safe(problem["message"]))
-        if problem["excerpt"]:
-            say("    " + paint(safe(problem["excerpt"]), "dim"))
-        for label in ("expected", "remedy"):
-            if problem[label]:
-                say(f"    {label}: {safe(problem[label])}")
+        say(problem_text(problem, paint=Paint(is_coloured(sys.stdout))).rstrip())
 
 
 def _say_events(events: Sequence[dict[str, Any]]) -> None:

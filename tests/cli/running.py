@@ -1,0 +1,61 @@
+"""The command as a real process, against a control plane over a platform that stands still."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from reconciler.api import Access, build
+from reconciler.data_folder import Address, write_whole
+from reconciler.listener import listen, url
+from tests.api.asking import TOKEN
+from tests.api.platform import Still
+from tests.waiting import until_sync
+
+ROOT = Path(__file__).parent.parent.parent
+OURS = ("RECONCILER_", "NO_COLOR", "COLUMNS")
+
+
+def reconciler(*arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "reconciler.cli", *arguments],
+        cwd=cwd,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def environment(**variables: str) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    return {**inherited, "PYTHONPATH": str(ROOT), **variables}
+
+
+@contextmanager
+def served(platform: Still, data: Path) -> Iterator[str]:
+    """A data folder that names a server that runs."""
+    config = uvicorn.Config(
+        build(platform, Access(TOKEN)), log_config=None, lifespan="off", timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    with listen("127.0.0.1", 0, "--control-port") as listener:
+        where = url("127.0.0.1", listener.getsockname()[1])
+        data.mkdir(exist_ok=True)
+        address = Address(where, "http://127.0.0.1:1", os.getpid())
+        write_whole(data / "server.json", address.to_json())
+        write_whole(data / "admin-token", TOKEN + "\n")
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            until_sync(lambda: server.started, what="the server")
+            yield where
+        finally:
+            server.should_exit = True
+            thread.join()

@@ -1,0 +1,340 @@
+"""The commands against a running server: what they print, and how they end."""
+
+import json
+import os
+import pty
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.api.asking import TOKEN
+from tests.api.platform import Still, condition, failing, service, sync
+from tests.api.test_logs import record
+from tests.cli.running import environment, reconciler, served
+from tests.waiting import until_sync
+
+EVIL = "\x1b]0;owned\x07\x1b[2J\u202e"
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Still:
+    return Still(service("notes"), service("tasks"), logs=tmp_path / "logs")
+
+
+@pytest.fixture
+def data(platform: Still, tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "data"
+    with served(platform, folder) as url:
+        (tmp_path / "url").write_text(url)
+        yield folder
+
+
+def test_status_shows_every_service_at_a_glance(platform: Still, data: Path) -> None:
+    done = reconciler("status", "--data", str(data))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout, "no colour but on a terminal"
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert ["✓", "notes", "Ready", "Live", "notes-1", "main@01234567"] in lines
+    assert ["✓", "tasks", "Ready", "Live", "tasks-1", "main@01234567"] in lines
+
+
+def test_status_is_1_when_something_is_not_good_and_says_what(platform: Still, data: Path) -> None:
+    platform.all["board"] = failing("board")
+    done = reconciler("status", "--data", str(data))
+    assert done.returncode == 1
+    line = next(line for line in done.stdout.splitlines() if "board" in line)
+    assert line.startswith("✗  board  Ready Stalled  ImportFailed")
+    assert line.endswith("It does not import: no module named nope.")
+
+
+def test_status_is_1_when_the_source_cannot_be_reached(platform: Still, data: Path) -> None:
+    platform.source_is_good = False
+    done = reconciler("status", "--data", str(data))
+    assert done.returncode == 1
+    assert "✗ SourceUnavailable: The repository cannot be reached." in done.stdout
+
+
+def test_a_suspended_service_is_somebodys_wish(platform: Still, data: Path) -> None:
+    platform.all["tasks"] = service("tasks", condition("Ready", "False", "Live"), condition("Suspended"))
+    assert reconciler("status", "--data", str(data)).returncode == 0
+
+
+def test_status_of_one_service_says_where_it_fails(platform: Still, data: Path) -> None:
+    platform.all["board"] = failing("board")
+    done = reconciler("status", "board", "--data", str(data))
+    assert done.returncode == 1
+    for text in (
+        "services/board/router.py:3",
+        "import nope",
+        "add it to requirements",
+        "board-1.1, ready, pid 42",
+        "Went live",
+    ):
+        assert text in done.stdout
+
+
+def test_status_as_json_is_the_api_word_for_word(platform: Still, data: Path) -> None:
+    told = json.loads(reconciler("status", "--json", "--data", str(data)).stdout)
+    assert [each["name"] for each in told["services"]] == ["notes", "tasks"]
+    assert told["platform"]["services"] == 2
+    one = json.loads(reconciler("status", "tasks", "--json", "--data", str(data)).stdout)
+    assert one == told["services"][1]
+
+
+def test_status_reads_all_pages(platform: Still, data: Path) -> None:
+    platform.all = {f"s{number:04}": service(f"s{number:04}") for number in range(1001)}
+    done = reconciler("status", "--data", str(data))
+    assert sum(line.startswith("✓  s") for line in done.stdout.splitlines()) == 1001
+
+
+def test_what_comes_from_services_moves_no_cursor(platform: Still, data: Path) -> None:
+    platform.all["tasks"] = service(
+        "tasks", condition("Stalled", "True", "ImportFailed", EVIL), detail=EVIL, description=EVIL
+    )
+    (data.parent / "logs" / "tasks").mkdir(parents=True)
+    (data.parent / "logs" / "tasks" / "current.jsonl").write_bytes(record(1, message=EVIL, request=EVIL))
+    for command in (
+        ["status"],
+        ["status", "tasks"],
+        ["logs", "tasks"],
+        ["logs", "tasks", "--json"],
+        ["status", "--json"],
+    ):
+        done = reconciler(*command, "--data", str(data))
+        assert done.stdout
+        assert not set(done.stdout) & set(EVIL[:1] + "\x07\u202e"), command
+
+
+def test_sync_answers_at_once(platform: Still, data: Path) -> None:
+    done = reconciler("sync", "--retry", "--data", str(data))
+    assert (done.returncode, done.stdout) == (0, "sync-4 waiting\n")
+    assert platform.asked == [("person", "admin", True)]
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome", "code"), [("done", "done", 0), ("done", "failed", 1), ("failed", None, 1)]
+)
+def test_sync_wait_tells_what_became_of_it(
+    platform: Still, data: Path, state: str, outcome: str | None, code: int
+) -> None:
+    from reconciler.model.status import ActionStatus
+
+    def finish() -> None:
+        until_sync(lambda: platform.asked, what="the sync asked for")
+        action = {"service": "tasks", "verb": "replace", "why": "code changed", "outcome": outcome}
+        actions = [ActionStatus.model_validate(action)] if outcome else []
+        platform.history[0] = sync(4, state, *actions)
+
+    thread = threading.Thread(target=finish)
+    thread.start()
+    done = reconciler("sync", "--wait", "--data", str(data))
+    thread.join()
+    assert done.returncode == code, done
+    assert "3 kept" in done.stdout
+    assert ("replace  tasks  code changed" in done.stdout) is (outcome is not None)
+
+
+def test_sync_wait_goes_on_with_the_one_that_took_its_place(platform: Still, data: Path) -> None:
+    def supersede() -> None:
+        until_sync(lambda: platform.asked, what="the sync asked for")
+        platform.history[0] = sync(4, "superseded")
+        platform.history.insert(0, sync(5, "done", message="the newer one"))
+
+    thread = threading.Thread(target=supersede)
+    thread.start()
+    done = reconciler("sync", "--wait", "--data", str(data))
+    thread.join()
+    assert done.returncode == 0
+    assert "the newer one" in done.stdout
+
+
+def test_plan_says_what_and_why(platform: Still, data: Path) -> None:
+    done = reconciler("plan", "--data", str(data))
+    assert (done.returncode, done.stdout) == (
+        0,
+        "replace  tasks  code changed\nmain@01234567  1 to change, 1 to keep\n",
+    )
+    assert reconciler("plan", "unknown", "--data", str(data)).returncode == 2
+
+
+def test_history_of_syncs_and_of_one_service(platform: Still, data: Path) -> None:
+    done = reconciler("history", "--data", str(data))
+    assert [line.split()[1] for line in done.stdout.splitlines()] == ["sync-3", "sync-2", "sync-1"]
+    done = reconciler("history", "tasks", "--data", str(data))
+    assert [line.split()[:3] for line in done.stdout.splitlines()] == [
+        ["✗", "tasks-2", "failed"],
+        ["✓", "tasks-1", "live"],
+    ]
+    assert [
+        each["id"] for each in json.loads(reconciler("history", "--limit", "2", "--json", "--data", str(data)).stdout)
+    ] == ["sync-3", "sync-2"]
+
+
+def test_logs_are_printed_and_followed_until_ctrl_c(platform: Still, data: Path) -> None:
+    folder = data.parent / "logs" / "tasks"
+    folder.mkdir(parents=True)
+    current = folder / "current.jsonl"
+    current.write_bytes(record(1, request="r-1") + record(2, message="Traceback:\n  boom", level="ERROR"))
+    done = reconciler("logs", "tasks", "--data", str(data))
+    assert done.stdout.splitlines() == [
+        "2026-01-02T03:04:06+00:00  tasks-1  [r-1]  line 1",
+        "2026-01-02T03:04:07+00:00  tasks-1  Traceback:",
+        "2026-01-02T03:04:07+00:00  tasks-1    boom",
+    ]
+    follower = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "reconciler.cli",
+            "logs",
+            "tasks",
+            "-f",
+            "--json",
+            "--request",
+            "r-1",
+            "--data",
+            str(data),
+        ],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert follower.stdout is not None
+    try:
+        assert json.loads(follower.stdout.readline())["message"] == "line 1"
+        with current.open("ab") as file:
+            file.write(record(3) + record(4, request="r-1"))
+        assert json.loads(follower.stdout.readline())["message"] == "line 4"
+        follower.send_signal(signal.SIGINT)
+        assert follower.communicate(timeout=10) == ("", "")
+        assert follower.returncode == 0
+    finally:
+        follower.kill()
+        follower.communicate()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["status", "nope"],
+        ["logs", "nope"],
+        ["history", "nope"],
+        ["status", "../../x"],
+        ["logs", "tasks", "--since", "x"],
+    ],
+)
+def test_what_the_server_does_not_know_is_one_line_and_2(data: Path, command: list[str]) -> None:
+    done = reconciler(*command, "--data", str(data))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_wrong_token_is_2_with_a_remedy(data: Path) -> None:
+    done = reconciler("status", "--data", str(data), RECONCILER_TOKEN="rcl_wrong")
+    assert done.returncode == 2
+    assert "does not know this token; set RECONCILER_TOKEN" in done.stderr
+
+
+def test_the_environment_names_another_server(data: Path, tmp_path: Path) -> None:
+    url = (tmp_path / "url").read_text()
+    done = reconciler("status", RECONCILER_URL=f"{url}/", RECONCILER_TOKEN=TOKEN, cwd=tmp_path)
+    assert done.returncode == 0
+
+
+def test_a_token_from_a_folder_is_not_sent_to_an_address_from_elsewhere(data: Path) -> None:
+    done = reconciler("status", "--data", str(data), RECONCILER_URL="http://127.0.0.1:1")
+    assert (done.returncode, done.stderr) == (2, "reconciler: RECONCILER_URL is set, but RECONCILER_TOKEN is not\n")
+
+
+@pytest.mark.parametrize("command", [["status"], ["sync"], ["plan"], ["history"], ["logs", "x"]])
+def test_no_server_is_one_line_and_3(tmp_path: Path, command: list[str]) -> None:
+    done = reconciler(*command, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith("reconciler: no server runs with the data folder .reconciler")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        b"",
+        b"SSH-2.0-OpenSSH\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+        b"HTTP/1.1 502 Bad Gateway\r\n\r\n",
+    ],
+)
+def test_what_is_no_reconciler_is_one_line_and_3(tmp_path: Path, answer: bytes | None) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        url = f"http://127.0.0.1:{other.getsockname()[1]}"
+
+        def speak() -> None:
+            connection, _ = other.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer or b"")
+
+        if answer is None:
+            other.close()
+        else:
+            threading.Thread(target=speak).start()
+        done = reconciler("status", RECONCILER_URL=url, RECONCILER_TOKEN=TOKEN)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_a_terminal_gets_colour_and_lines_that_fit(platform: Still, data: Path) -> None:
+    platform.all["tasks"] = service("tasks", condition("Stalled", "True", "ImportFailed", "a long sentence " * 30))
+    screen, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "reconciler.cli", "status", "--data", str(data)],
+        env=environment(COLUMNS="100", TERM="xterm"),
+        stdout=terminal,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    seen = read_screen(screen)
+    assert process.wait(10) == 1
+    assert "\x1b[31m✗\x1b[0m" in seen
+    line = next(line for line in seen.splitlines() if "tasks" in line)
+    assert "…" in line
+    assert len(without_colour(line)) <= 100
+
+
+def read_screen(screen: int) -> str:
+    seen = b""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and select.select([screen], [], [], 5)[0]:
+        try:
+            piece = os.read(screen, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        seen += piece
+    os.close(screen)
+    return seen.decode()
+
+
+def without_colour(line: str) -> str:
+    import re
+
+    return re.sub(r"\x1b\[[0-9]*m", "", line)
+
+
+def test_a_reader_that_leaves_early_is_no_fault(platform: Still, data: Path) -> None:
+    platform.all = {f"s{number:04}": service(f"s{number:04}") for number in range(3000)}
+    command = f"{sys.executable} -m reconciler.cli status --data {data} | head -1"
+    done = subprocess.run(
+        command, shell=True, env=environment(), capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.stderr == ""
