@@ -10,10 +10,11 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import IO
 
 from reconciler.environment.failures import disk_full, out_of_time, unusable
 from reconciler.model.progress import silent
@@ -49,32 +50,29 @@ async def run(
     heard: Callable[[str], object] = silent,
 ) -> Ran:
     _check_room(folder, bounds)
-    process = await _spawn(arguments, environ, folder, bounds)
+    process = _spawn(arguments, environ, folder, bounds)
     listening = asyncio.create_task(_listen(process, heard))
     try:
         async with asyncio.timeout(bounds.seconds):
             while not (await asyncio.wait({listening}, timeout=LOOK))[0]:
                 _check_room(folder, bounds)
-            out, words = await listening
-            if words.startswith("setpriv: "):
-                raise unusable(words.partition(": ")[2].strip())
-            return Ran(await process.wait(), out, words)
+            return await listening
     except TimeoutError:
         raise out_of_time(Path(arguments[0]).name, bounds.seconds) from None
     finally:
         await _end(process, listening)
 
 
-async def _spawn(
+def _spawn(
     arguments: Sequence[str], environ: Mapping[str, str], folder: Path, bounds: Bounds
-) -> asyncio.subprocess.Process:
+) -> "subprocess.Popen[bytes]":
+    """By hand: asyncio's own way to start a process may wait for ever when it is cancelled meanwhile."""
     try:
-        process = await asyncio.create_subprocess_exec(
-            *_leash(),
-            *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+        process = subprocess.Popen(
+            [*_leash(), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env=environ,
             cwd=folder,
             process_group=0,
@@ -94,36 +92,66 @@ def _leash() -> tuple[str, ...]:
     return (found, "--pdeathsig", "KILL", "--") if found else ()
 
 
-async def _listen(process: asyncio.subprocess.Process, heard: Callable[[str], object]) -> tuple[str, str]:
-    output, words = cast("asyncio.StreamReader", process.stdout), cast("asyncio.StreamReader", process.stderr)
-    return await asyncio.gather(_output(output), _words(words, heard))
+async def _listen(process: "subprocess.Popen[bytes]", heard: Callable[[str], object]) -> Ran:
+    out, words, ears = _Kept(OUTPUT), _Kept(WORDS), _Lines(heard)
+    await asyncio.gather(_read(process.stdout, out.take), _read(process.stderr, words.take, ears.take))
+    code = await asyncio.to_thread(process.wait)
+    if words.text.startswith("setpriv: "):
+        raise unusable(words.text.partition(": ")[2].strip())
+    return Ran(code, out.text, words.text)
 
 
-async def _output(stream: asyncio.StreamReader) -> str:
-    kept = bytearray()
-    while chunk := await stream.read(65536):
-        kept += chunk[: max(OUTPUT - len(kept), 0)]
-    return kept.decode(errors="replace")
+async def _read(pipe: IO[bytes] | None, *takers: Callable[[bytes], object]) -> None:
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    try:
+        while chunk := await reader.read(65536):
+            for take in takers:
+                take(chunk)
+    finally:
+        transport.close()
 
 
-async def _words(stream: asyncio.StreamReader, heard: Callable[[str], object]) -> str:
-    kept, rest = bytearray(), b""
-    while chunk := await stream.read(4096):
-        kept += chunk
-        del kept[:-WORDS]
-        *lines, rest = (rest + chunk).split(b"\n")
-        rest = rest[-4096:]
+class _Kept:
+    """The first so many octets."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._octets = bytearray()
+
+    def take(self, chunk: bytes) -> None:
+        self._octets += chunk[: self._most - len(self._octets)]
+
+    @property
+    def text(self) -> str:
+        return self._octets.decode(errors="replace")
+
+
+class _Lines:
+    """Tells each line as it ends."""
+
+    def __init__(self, heard: Callable[[str], object]) -> None:
+        self._heard = heard
+        self._rest = b""
+
+    def take(self, chunk: bytes) -> None:
+        *lines, rest = (self._rest + chunk).split(b"\n")
+        self._rest = rest[-WORDS:]
         for line in lines:
-            heard(line.decode(errors="replace"))
-    return kept.decode(errors="replace")
+            self._heard(line.decode(errors="replace"))
 
 
-async def _end(process: asyncio.subprocess.Process, listening: asyncio.Task[tuple[str, str]]) -> None:
-    listening.cancel()
-    if process.returncode is None:
+async def _end(process: "subprocess.Popen[bytes]", listening: asyncio.Task[Ran]) -> None:
+    if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    await asyncio.wait({listening, asyncio.ensure_future(process.wait())})
+        process.wait()
+    listening.cancel()
+    await asyncio.wait({listening})
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
 
 
 def _check_room(folder: Path, bounds: Bounds) -> None:

@@ -83,6 +83,12 @@ RULES = (
         "Choose a version that has a wheel, or let the operator start the server with --allow-builds {first}",
     ),
     _rule(
+        "no-wheel",
+        r"([A-Za-z0-9._-]+)(?:==\S+)? has no wheels with a matching",
+        "{packages} has no wheel for this Python and platform",
+        "Choose a version that has one",
+    ),
+    _rule(
         "wheel-invalid",
         r"Failed to install: \S+ \(([^=)]+)",
         "the wheel of {packages} is not a proper one",

@@ -156,6 +156,9 @@ def serving(folder: Path) -> Iterator[PackageIndex]:
             except (BrokenPipeError, ConnectionResetError):
                 self.close_connection = True
 
+        def do_HEAD(self) -> None:
+            send(self, 405)
+
         def log_message(self, format: str, *args: object) -> None:
             """Quiet."""
 
