@@ -4,16 +4,44 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection, Insert, Update, bindparam, insert, update
+from sqlalchemy import Table as SQLTable
 
 from reconciler.model.problem import Problem
+from reconciler.store.tables import Table
 
 
 class Entries:
-    """Reads and writes inside one transaction. Only the journal's thread may hold one."""
+    """Reads and writes inside one transaction. Only the journal's thread may hold one.
+
+    Statements are made once and given their values when executed: making one costs more than executing it.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    def _add(self, insert: Insert, values: Mapping[str, Any]) -> int:
+        """Insert a row that the database numbers; its number."""
+        key = self._connection.execute(insert, values).inserted_primary_key
+        if key is None:
+            raise LookupError("the database gave the new row no number")
+        return int(key[0])
+
+
+def inserting(table: type[Table]) -> Insert:
+    return insert(_plain(table))
+
+
+def changing(table: type[Table], key: ColumnElement[Any]) -> Update:
+    """An update of the row whose `key` is the parameter called `key`; the other parameters are what changes."""
+    return update(_plain(table)).where(key == bindparam("key"))
+
+
+def _plain(table: type[Table]) -> SQLTable:
+    plain = table.__table__
+    if not isinstance(plain, SQLTable):
+        raise TypeError(f"{table.__name__} is not a table")
+    return plain
 
 
 def problems_as_json(problems: Iterable[Problem]) -> list[dict[str, Any]]:

@@ -2,15 +2,16 @@
 
 from datetime import datetime
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, select
 
 from reconciler.model.names import ReleaseId, ServiceName
-from reconciler.store.entries import Entries
+from reconciler.store.entries import Entries, inserting
 from reconciler.store.rows import EventRow
 from reconciler.store.tables import Event
 
 EVENTS_KEPT = 100_000
 _PRUNE_EVERY = 1_000
+_INSERT = inserting(Event)
 
 
 class EventEntries(Entries):
@@ -23,8 +24,8 @@ class EventEntries(Entries):
         *,
         at: datetime,
     ) -> int:
-        new = insert(Event).values(kind=kind, message=message, service=service, release=release, at=at)
-        number: int = self._connection.execute(new.returning(Event.id)).scalar_one()
+        told = {"kind": kind, "message": message, "service": service, "release": release, "at": at}
+        number = self._add(_INSERT, told)
         if number % _PRUNE_EVERY == 0:
             self._connection.execute(delete(Event).where(Event.id <= number - EVENTS_KEPT))
         return number

@@ -9,13 +9,13 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, func, insert, select, update
+from sqlalchemy import RowMapping, bindparam, delete, func, select
 
 from reconciler.model.digest import Ingredients
 from reconciler.model.failure import Reason
 from reconciler.model.names import Digest, ReleaseId, Revision, ServiceName, SyncId
 from reconciler.model.problem import Problem
-from reconciler.store.entries import Entries, problems_as_json, problems_from_json
+from reconciler.store.entries import Entries, changing, inserting, problems_as_json, problems_from_json
 from reconciler.store.rows import FINISHED, FailedDigestRow, Page, Phase, ReleaseRow
 from reconciler.store.tables import FailedDigest, Number, Release, Service
 
@@ -24,6 +24,17 @@ RELEASES_KEPT = 100
 
 _ORDER = tuple(Phase)
 _UNDER_WAY = tuple(phase for phase in Phase if phase not in (*FINISHED, Phase.LIVE))
+_PRUNE_EVERY = 20
+
+_INSERT = inserting(Release)
+_CHANGE = changing(Release, Release.__table__.c.id)
+_NOW = select(Release.service, Release.digest, Release.phase, Release.facts, Release.revision).where(
+    Release.id == bindparam("key")
+)
+_LAST_NUMBER = select(Number.last).where(Number.service == bindparam("key"))
+_INSERT_NUMBER = inserting(Number)
+_CHANGE_NUMBER = changing(Number, Number.__table__.c.service)
+_INSERT_FAILED = inserting(FailedDigest)
 
 
 class ReleaseEntries(Entries):
@@ -43,27 +54,27 @@ class ReleaseEntries(Entries):
     ) -> ReleaseId:
         number = self._next_number(service)
         release = ReleaseId(f"{service}-{number}")
-        self._connection.execute(
-            insert(Release).values(
-                id=release,
-                service=service,
-                number=number,
-                digest=digest,
-                ingredients=asdict(ingredients),
-                revision=str(revision),
-                sync=None if sync is None else int(sync),
-                config=dict(config),
-                environment=environment,
-                folder=folder,
-                prefix=prefix,
-                facts={},
-                phase=Phase.PLANNED,
-                phase_at=at,
-                problems=[],
-                created_at=at,
-            )
-        )
-        self._prune(service, number)
+        begun = {
+            "id": release,
+            "service": service,
+            "number": number,
+            "digest": digest,
+            "ingredients": asdict(ingredients),
+            "revision": str(revision),
+            "sync": None if sync is None else int(sync),
+            "config": dict(config),
+            "environment": environment,
+            "folder": folder,
+            "prefix": prefix,
+            "facts": {},
+            "phase": Phase.PLANNED,
+            "phase_at": at,
+            "problems": [],
+            "created_at": at,
+        }
+        self._connection.execute(_INSERT, begun)
+        if number % _PRUNE_EVERY == 0:
+            self._prune(service, number)
         return release
 
     def advance(
@@ -106,7 +117,7 @@ class ReleaseEntries(Entries):
         if remember:
             key = {"service": row["service"], "digest": row["digest"]}
             self._connection.execute(delete(FailedDigest).filter_by(**key))
-            self._connection.execute(insert(FailedDigest).values(**key, release=release, at=at, **told))
+            self._connection.execute(_INSERT_FAILED, {**key, "release": release, "at": at, **told})
 
     def release(self, release: ReleaseId) -> ReleaseRow | None:
         row = self._connection.execute(select(Release.__table__).where(Release.id == release)).mappings().first()
@@ -149,22 +160,21 @@ class ReleaseEntries(Entries):
         return self._connection.execute(forgiven).rowcount
 
     def _next_number(self, service: ServiceName) -> int:
-        last = self._connection.execute(select(Number.last).where(Number.service == service)).scalar()
+        last = self._connection.execute(_LAST_NUMBER, {"key": service}).scalar()
         if last is None:
-            self._connection.execute(insert(Number).values(service=service, last=1))
+            self._connection.execute(_INSERT_NUMBER, {"service": service, "last": 1})
             return 1
-        self._connection.execute(update(Number).where(Number.service == service).values(last=last + 1))
-        return last + 1
+        self._connection.execute(_CHANGE_NUMBER, {"key": service, "last": last + 1})
+        return int(last) + 1
 
     def _release_now(self, release: ReleaseId) -> RowMapping:
-        query = select(Release.service, Release.digest, Release.phase, Release.facts, Release.revision)
-        row = self._connection.execute(query.where(Release.id == release)).mappings().first()
+        row = self._connection.execute(_NOW, {"key": release}).mappings().first()
         if row is None:
             raise LookupError(f"no release {release}")
         return row
 
     def _change_release(self, release: ReleaseId, **values: Any) -> None:
-        self._connection.execute(update(Release).where(Release.id == release).values(**values))
+        self._connection.execute(_CHANGE, {"key": release, **values})
 
     def _prune(self, service: ServiceName, number: int) -> None:
         live = select(Service.live).where(Service.name == service, Service.live.is_not(None)).scalar_subquery()

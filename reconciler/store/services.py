@@ -8,12 +8,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy import RowMapping, bindparam, delete, select
 
 from reconciler.model.names import Digest, ReleaseId, ServiceName
+from reconciler.store.entries import changing, inserting
 from reconciler.store.releases import ReleaseEntries
 from reconciler.store.rows import Phase, ServiceRow, SourceRow
 from reconciler.store.tables import Service, Source
+
+_INSERT = inserting(Service)
+_CHANGE = changing(Service, Service.__table__.c.name)
+_LIVE = select(Service.live).where(Service.name == bindparam("key"))
+_INSERT_SOURCE = inserting(Source)
 
 
 class ServiceChange(TypedDict, total=False):
@@ -34,29 +40,28 @@ class ServiceEntries(ReleaseEntries):
         if "conditions" in values:
             values["conditions"] = [dict(condition) for condition in values["conditions"]]
         if values:
-            done = self._connection.execute(update(Service).where(Service.name == service).values(**values))
-            if done.rowcount:
+            if self._connection.execute(_CHANGE, {"key": service, **values}).rowcount:
                 return
         elif self.service(service) is not None:
             return
-        self._connection.execute(insert(Service).values({"conditions": [], **values, "name": service}))
+        self._connection.execute(_INSERT, {"conditions": [], **values, "name": service})
 
     def switch(self, service: ServiceName, release: ReleaseId, at: datetime) -> ReleaseId | None:
         """Make a release the live one, and say which was before it, now draining."""
         row = self._release_now(release)
         if row["service"] != service:
             raise ValueError(f"release {release} is not one of {service}")
-        before = self._connection.execute(select(Service.live).where(Service.name == service)).scalar()
+        before = self._connection.execute(_LIVE, {"key": service}).scalar()
         self.advance(release, Phase.LIVE, at)
         if before is not None and before != release:
             self.advance(ReleaseId(before), Phase.DRAINING, at)
         self.note_service(service, attempted=row["revision"], applied=row["revision"], changed=row["revision"])
-        self._connection.execute(update(Service).where(Service.name == service).values(live=release))
+        self._connection.execute(_CHANGE, {"key": service, "live": release})
         return None if before is None or before == release else ReleaseId(before)
 
     def forget(self, service: ServiceName, at: datetime) -> ReleaseId | None:
         """Remove a service and keep its history; the release that was live is draining."""
-        before = self._connection.execute(select(Service.live).where(Service.name == service)).scalar()
+        before = self._connection.execute(_LIVE, {"key": service}).scalar()
         self._connection.execute(delete(Service).where(Service.name == service))
         self.forgive(service)
         if before is None:
@@ -79,7 +84,7 @@ class ServiceEntries(ReleaseEntries):
 
     def set_source(self, attempted: str | None, applied: str | None, at: datetime) -> None:
         self._connection.execute(delete(Source))
-        self._connection.execute(insert(Source).values(id=1, attempted=attempted, applied=applied, at=at))
+        self._connection.execute(_INSERT_SOURCE, {"id": 1, "attempted": attempted, "applied": applied, "at": at})
 
 
 def _row(row: RowMapping) -> ServiceRow:

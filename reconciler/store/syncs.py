@@ -4,21 +4,23 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, func, insert, select, update
+from sqlalchemy import RowMapping, delete, func, select
 
 from reconciler.model.names import Revision, SyncId
-from reconciler.store.entries import Entries
+from reconciler.store.entries import Entries, changing, inserting
 from reconciler.store.rows import Page, SyncRow, SyncState
 from reconciler.store.tables import Sync
 
 SYNCS_KEPT = 10_000
 _PRUNE_EVERY = 100
+_INSERT = inserting(Sync)
+_CHANGE = changing(Sync, Sync.__table__.c.id)
 
 
 class SyncEntries(Entries):
     def begin_sync(self, trigger: str, at: datetime) -> SyncId:
-        new = insert(Sync).values(trigger=trigger, state="waiting", requested_at=at, actions=[], kept=0, phases=[])
-        number: int = self._connection.execute(new.returning(Sync.id)).scalar_one()
+        asked = {"trigger": trigger, "state": "waiting", "requested_at": at, "actions": [], "kept": 0, "phases": []}
+        number = self._add(_INSERT, asked)
         if number % _PRUNE_EVERY == 0:
             self._connection.execute(delete(Sync).where(Sync.id <= number - SYNCS_KEPT))
         return SyncId(str(number))
@@ -71,7 +73,7 @@ class SyncEntries(Entries):
         return tuple(_row(row) for row in self._connection.execute(query).mappings())
 
     def _change_sync(self, sync: SyncId, **values: Any) -> None:
-        done = self._connection.execute(update(Sync).where(Sync.id == int(sync)).values(**values))
+        done = self._connection.execute(_CHANGE, {"key": int(sync), **values})
         if done.rowcount != 1:
             raise LookupError(f"no sync {sync}")
 
