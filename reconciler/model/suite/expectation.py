@@ -15,8 +15,8 @@ from reconciler.model.suite.schema import Fault, Schema
 from reconciler.model.suite.subject import Subject
 from reconciler.model.suite.template import Reference, Scope, Template, Undefined
 
-SHOWN: Final = 400
-"""Characters of a value that a mismatch quotes."""
+SHOWN: Final = 16_000
+"""Characters of a value that a mismatch holds; a report cuts it further, after secrets are taken out."""
 
 
 @dataclass(frozen=True, slots=True)

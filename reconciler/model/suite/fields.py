@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
 
 from reconciler.model.diagnosis import did_you_mean, listed, nearest, refuse
+from reconciler.model.duration import Duration
 from reconciler.model.suite.jsonpath import PathError
 from reconciler.model.suite.jsonpath import path as json_path
 from reconciler.model.suite.matcher import NAMES, TYPES, Matcher, MatcherError, UnknownMatcher
@@ -25,8 +26,6 @@ RESERVED: Final = ("run", "new", "secrets")
 STATUS: Final = re.compile(r"[1-5](?:[0-9]{2}|[xX]{2})")
 HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 ELSEWHERE: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//")
-DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m)")
-UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
 
 def _template(value: Any) -> Template:
@@ -143,13 +142,6 @@ def _pattern(value: Any) -> str:
     return value
 
 
-def _seconds(value: Any) -> float:
-    match = DURATION.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        refuse("bad-duration", "{name} cannot be {value}", expected="a number and a unit, like 300ms, 5s or 2m")
-    return float(match[1]) * UNITS[match[2]]
-
-
 def _list_of_one(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
@@ -167,7 +159,6 @@ REFERENCE: Final = "x-shared"
 ANY_JSON: Final[dict[str, Any]] = {}
 TEMPLATE_NOTE: Final = "`${name}` anywhere in it is filled in while the suite is played."
 _SCALAR_SCHEMA: Final[dict[str, Any]] = {"type": ["string", "number", "boolean", "null"], "description": TEMPLATE_NOTE}
-_DURATION_SCHEMA: Final = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m)$", "examples": ["300ms", "5s"]}
 PATH_SCHEMA: Final = {
     "type": "string",
     "pattern": r"^(/|\$\{)",
@@ -215,8 +206,6 @@ MATCHERS_SCHEMA: Final[dict[str, Any]] = {
 }
 
 AnyValue = Annotated[Template, PlainValidator(_template), WithJsonSchema(ANY_JSON)]
-AnyJson = Annotated[Template | None, PlainValidator(_template), WithJsonSchema(ANY_JSON)]
-"""JSON's null is a body too."""
 Scalar = Annotated[Template, PlainValidator(_scalar), WithJsonSchema(_SCALAR_SCHEMA)]
 Scalars = Annotated[
     tuple[Template, ...],
@@ -241,7 +230,7 @@ Status = Annotated[
 Variable = Annotated[str, BeforeValidator(_name)]
 HeaderName = Annotated[str, BeforeValidator(_header_name)]
 JsonPath = Annotated[str, BeforeValidator(_json_path)]
-Seconds = Annotated[float, PlainValidator(_seconds), WithJsonSchema(dict(_DURATION_SCHEMA))]
+Seconds = Annotated[float, Duration("1ms", "10m")]
 Regex = Annotated[str, PlainValidator(_pattern), WithJsonSchema({"type": "string", "format": "regex"})]
 Names = Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(_list_of_one)]
 

@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ModelWrapValidatorHandler,
     PrivateAttr,
@@ -18,6 +16,7 @@ from pydantic import (
 )
 
 from reconciler.model.diagnosis import listed, refuse
+from reconciler.model.strict import List, Strict
 from reconciler.model.suite.fields import (
     CUSTOM_METHOD,
     METHODS,
@@ -25,7 +24,6 @@ from reconciler.model.suite.fields import (
     REFERENCE,
     SHARED_SCHEMAS,
     TEMPLATE_NOTE,
-    AnyJson,
     AnyValue,
     HeaderName,
     JsonPath,
@@ -48,17 +46,11 @@ from reconciler.model.suite.template import Template
 FIELDS: Final = {"json": "json_"}
 
 
-class Written(BaseModel):
-    model_config = ConfigDict(
-        strict=True, extra="forbid", frozen=True, hide_input_in_errors=True, arbitrary_types_allowed=True
-    )
-
-
-class Duration(Written):
+class Lasts(Strict):
     max: Seconds = Field(description="The answer has arrived, body included, within this time.")
 
 
-class Expect(Written):
+class Expect(Strict):
     """What must come back. Everything is checked; all that does not hold is told."""
 
     SYNONYMS: ClassVar[Mapping[str, str]] = {
@@ -84,7 +76,7 @@ class Expect(Written):
         description="The path of a JSON Schema among the service's files; or `openapi`: the service's own document.",
     )
     body: ValueOrMatcher | None = Field(None, description="The body as text: a value or matchers.")
-    duration: Duration | None = None
+    duration: Lasts | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -92,7 +84,7 @@ class Expect(Written):
         return not self.headers and not self.json_ and all(one is None for one in alone)
 
 
-class CaptureFrom(Written):
+class CaptureFrom(Strict):
     """Where a variable comes from, for later cases; a JSONPath alone is short for `json`."""
 
     json_: JsonPath | None = Field(None, alias="json", description="The node, or the list of nodes, at this JSONPath.")
@@ -115,14 +107,14 @@ class CaptureFrom(Written):
         return self
 
 
-class RetryWritten(Written):
+class RetryWritten(Strict):
     """Ask again until all expectations hold."""
 
     attempts: int = Field(10, ge=1, le=1_000, description="How often at most. Each one counts in the budget.")
     every: Seconds = Field(0.1, description="How long to wait between two attempts.")
 
 
-class UploadWritten(Written):
+class UploadWritten(Strict):
     path: str | None = Field(None, description="A file of the service.")
     content: Scalar | None = Field(None, description="The content itself.")
     name: Scalar | None = Field(None, description="The file name that is sent.")
@@ -135,7 +127,7 @@ class UploadWritten(Written):
         return self
 
 
-class CaseWritten(Written):
+class CaseWritten(Strict):
     """One request and what must come back; or `include`, which puts another file's cases here."""
 
     SYNONYMS: ClassVar[Mapping[str, str]] = {
@@ -166,7 +158,7 @@ class CaseWritten(Written):
     QUERY: PathBelow | None = None
     headers: dict[HeaderName, Scalars] = Field({}, description="Request headers; a list sends one several times.")
     query: dict[str, Scalars] = Field({}, description="Query parameters; a list sends one several times.")
-    json_: AnyJson = Field(None, alias="json", description="The body, sent as JSON. " + TEMPLATE_NOTE)
+    json_: AnyValue | None = Field(None, alias="json", description="The body, sent as JSON. " + TEMPLATE_NOTE)
     form: dict[str, Scalars] | None = Field(None, description="Form fields; with `files`, fields beside them.")
     text: Scalar | None = Field(None, description="The body as it is, sent as text/plain unless a header says more.")
     files: (
@@ -184,7 +176,7 @@ class CaseWritten(Written):
     retry: RetryWritten | None = None
     needs: Names = Field((), description="Cases that must have passed; otherwise this one is skipped.")
     tags: Names = Field((), description="Words to select cases by.")
-    each: Annotated[tuple[AnyValue, ...], Field(strict=False)] | None = Field(
+    each: List[AnyValue] | None = Field(
         None, description="Rows: the case is played once for each, with the row's members as variables."
     )
     follow_redirects: bool = Field(False, description="Follow redirects inside the service, five at most.")
@@ -238,24 +230,18 @@ class CaseWritten(Written):
         return self
 
 
-class BudgetWritten(Written):
+class BudgetWritten(Strict):
     """What a suite may cost before it is stopped; stopping is `inconclusive`."""
 
     total: Seconds = Field(10.0, description="For the whole suite, waiting included; teardown has a little more.")
     requests: int = Field(200, ge=1, le=10_000, description="Retries and redirects count.")
     request: Seconds = Field(5.0, description="For one request, from sending to the end of its body.")
 
-    @model_validator(mode="after")
-    def _bounded(self) -> Self:
-        if not 0 < self.total <= 600:
-            refuse("out-of-range", "a suite may take ten minutes at most", expected="between 1ms and 10m")
-        return self
+
+Cases = List[CaseWritten]
 
 
-Cases = Annotated[tuple[CaseWritten, ...], Field(strict=False)]
-
-
-class SuiteWritten(Written):
+class SuiteWritten(Strict):
     """HTTP requests to one service and what must come back, played against a release before its first request."""
 
     SYNONYMS: ClassVar[Mapping[str, str]] = {
@@ -274,12 +260,12 @@ class SuiteWritten(Written):
     budget: BudgetWritten = BudgetWritten.model_construct(total=10.0, requests=200, request=5.0)
 
 
-def json_schema() -> dict[str, Any]:
-    """The published JSON Schema, for editors."""
-    schema: dict[str, Any] = _linked(SuiteWritten.model_json_schema(by_alias=True))
-    schema["$defs"]["CaseWritten"]["patternProperties"] = {f"^{CUSTOM_METHOD.pattern}$": PATH_SCHEMA}
-    schema["$defs"] |= {name: _linked(shared) for name, shared in SHARED_SCHEMAS.items()}
-    return schema
+def with_shared(schema: dict[str, Any]) -> dict[str, Any]:
+    """A JSON Schema made from `SuiteWritten`, with what pydantic cannot say put in its place."""
+    whole: dict[str, Any] = _linked(schema)
+    whole["$defs"]["CaseWritten"]["patternProperties"] = {f"^{CUSTOM_METHOD.pattern}$": PATH_SCHEMA}
+    whole["$defs"] |= {name: _linked(shared) for name, shared in SHARED_SCHEMAS.items()}
+    return whole
 
 
 def _linked(schema: Any) -> Any:

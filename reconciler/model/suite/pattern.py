@@ -32,7 +32,10 @@ class Pattern:
             ) from None
 
     def found_in(self, text: str) -> bool:
-        return bool(self._engine.is_valid(text))
+        try:
+            return bool(self._engine.is_valid(str(text)))
+        except ValueError:  # half of a surrogate pair, which the engine cannot read
+            return False
 
     def __repr__(self) -> str:
         return f"Pattern({self.text!r})"

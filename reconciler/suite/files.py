@@ -1,0 +1,71 @@
+"""What a suite may read: the files of its service and of the paths it watches, and nothing else.
+
+Whoever loads suites says which files there are and how to read one (from git, or from a folder); a path that
+leads anywhere else simply is not there.
+"""
+
+import posixpath
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+GLOB = re.compile(r"\*\*/|\*\*|\*|\?|[^*?]+")
+LARGEST = 1 << 20
+"""Bytes of one file that a suite uses: a schema, an upload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    folder: str
+    """The service's folder in the repository: `services/tasks`."""
+    names: frozenset[str]
+    """Paths in the repository."""
+    read: Callable[[str], bytes]
+
+    @classmethod
+    def on_disk(cls, root: Path, folder: str, watched: Iterable[str] = ()) -> "Files":
+        """A working tree, or a release's folder that is shaped like one. Links are not followed."""
+        globs = [f"{folder}/**", *(f"{glob.rstrip('/')}{end}" for glob in watched for end in ("", "/**"))]
+        names = frozenset(name for name in _below(root, globs) if any(is_match(glob, name) for glob in globs))
+
+        def read(name: str) -> bytes:
+            with (root / name).open("rb") as file:
+                return file.read(LARGEST + 1)
+
+        return cls(folder, names, read)
+
+    def find(self, reference: str, beside: str) -> str | None:
+        """The file that is meant: next to the one that names it, in the service's folder, or in the repository."""
+        for start in (posixpath.dirname(beside), self.folder, ""):
+            name = posixpath.normpath(posixpath.join(start, reference))
+            if name in self.names:
+                return name
+        return None
+
+    def matching(self, glob: str) -> tuple[str, ...]:
+        """The service's own files, by a glob relative to its folder."""
+        return tuple(sorted(name for name in self.names if is_match(posixpath.join(self.folder, glob), name)))
+
+    def shown(self, name: str) -> str:
+        """How people call it: relative to the service's folder."""
+        return name.removeprefix(f"{self.folder}/")
+
+
+def is_match(glob: str, name: str) -> bool:
+    return _compiled(posixpath.normpath(glob)).fullmatch(name) is not None
+
+
+@lru_cache(maxsize=256)
+def _compiled(glob: str) -> re.Pattern[str]:
+    words = {"**/": "(?:[^/]+/)*+", "**": ".*", "*": "[^/]*+", "?": "[^/]"}
+    return re.compile("".join(words.get(part, re.escape(part)) for part in GLOB.findall(glob)), re.DOTALL)
+
+
+def _below(root: Path, globs: Iterable[str]) -> Iterator[str]:
+    tops = {re.split(r"[*?]", glob)[0].rpartition("/")[0] for glob in globs}
+    for top in sorted(tops):
+        for path in (root / top).rglob("*"):
+            if path.is_file() and not path.is_symlink():
+                yield path.relative_to(root).as_posix()
