@@ -39,6 +39,7 @@ def _open_file(path: Path) -> Connection:
     connection = _sqlite(path).connect()
     try:
         _check_contents(connection)
+        _keep_a_log(connection)
         _bring_up_to_date(connection)
     except BaseException:
         connection.close()
@@ -84,6 +85,7 @@ def _create(path: Path) -> None:
         raise StoreUnusable(message, "See that the data folder can be written to.") from error
     connection = _sqlite(fresh).connect()
     try:
+        _keep_a_log(connection)
         _bring_up_to_date(connection)
     finally:
         connection.close()
@@ -103,13 +105,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         # The lock is kept from the first use to the end: no second connection can ever write beside this one, and
         # no memory has to be shared with it, which also makes the log safe on file systems that cannot do that.
-        for setting in (
-            "locking_mode=EXCLUSIVE",
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            "mmap_size=0",
-        ):
+        for setting in ("locking_mode=EXCLUSIVE", "synchronous=FULL", "foreign_keys=ON", "mmap_size=0"):
             connection.execute(f"PRAGMA {setting}").fetchall()
     except BaseException:
         connection.close()
@@ -124,6 +120,13 @@ def _check_contents(connection: Connection) -> None:
             raise StoreUnusable("The journal is damaged.", _DAMAGED)
         if _version(connection) is None:
             raise StoreUnusable("The file at the journal's place holds something else.", "Move it away.")
+
+
+def _keep_a_log(connection: Connection) -> None:
+    """Write ahead. The file remembers this, so it is asked for only once the file is known to be ours."""
+    driver = connection.connection.driver_connection
+    if isinstance(driver, sqlite3.Connection):
+        driver.execute("PRAGMA journal_mode=WAL").fetchall()
 
 
 def _bring_up_to_date(connection: Connection) -> None:

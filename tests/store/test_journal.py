@@ -1,0 +1,408 @@
+"""What is written down is told again: the same, after a restart, in order."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from reconciler.model.digest import Ingredients
+from reconciler.model.failure import Reason
+from reconciler.model.names import ReleaseId, ServiceName, SyncId, WorkerId
+from reconciler.model.problem import Problem
+from reconciler.store import events, releases
+from reconciler.store.journal import Journal, Transaction
+from reconciler.store.rows import Phase, SourceRow
+from tests.store.journals import ON_THE_WAY, REPORTS, START, TASKS, at, begin, code, in_journal, make_live
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.db"
+
+
+def test_a_sync_is_there_from_the_moment_it_is_asked_for(path: Path) -> None:
+    async def ask(journal: Journal) -> SyncId:
+        return await journal.begin_sync("webhook", START)
+
+    async def look(journal: Journal) -> None:
+        row = await journal.sync(asked)
+        assert row is not None
+        assert (row.id, row.state, row.trigger, row.requested_at) == ("1", "waiting", "webhook", START)
+        assert [row.id for row in await journal.unfinished_syncs()] == ["1"]
+
+    asked = in_journal(path, ask)
+    in_journal(path, look)
+
+
+def test_a_finished_sync_tells_what_it_did(path: Path) -> None:
+    async def scenario(journal: Journal) -> None:
+        sync = await journal.begin_sync("poll", START)
+        await journal.start_sync(sync, at(1))
+        await journal.record_revision(sync, "main@sha1:abc")
+        actions = [{"service": "tasks", "verb": "start"}]
+        phases = [{"name": "fetch", "seconds": 0.02}]
+        await journal.finish_sync(sync, "done", at(2), message="one started", actions=actions, kept=4, phases=phases)
+        row = await journal.sync(sync)
+        assert row is not None
+        assert (row.state, row.revision, row.message, row.kept) == ("done", "main@sha1:abc", "one started", 4)
+        assert (row.actions, row.phases) == (tuple(actions), tuple(phases))
+        assert (row.started_at, row.finished_at) == (at(1), at(2))
+        assert await journal.unfinished_syncs() == ()
+
+    in_journal(path, scenario)
+
+
+def test_pages_lead_from_the_newest_to_the_oldest(path: Path) -> None:
+    async def scenario(journal: Journal) -> None:
+        for _ in range(5):
+            await journal.begin_sync("poll", START)
+            await begin(journal)
+        first = await journal.syncs(limit=2)
+        second = await journal.syncs(limit=2, after=first.next)
+        third = await journal.syncs(limit=2, after=second.next)
+        assert [[row.id for row in page.items] for page in (first, second, third)] == [["5", "4"], ["3", "2"], ["1"]]
+        assert (first.total, third.next) == (5, None)
+        newest = await journal.releases(TASKS, limit=3)
+        rest = await journal.releases(TASKS, limit=3, after=newest.next)
+        assert [row.number for row in (*newest.items, *rest.items)] == [5, 4, 3, 2, 1]
+        everywhere = await journal.releases(limit=4)
+        others = await journal.releases(limit=4, after=everywhere.next)
+        assert len({row.id for row in (*everywhere.items, *others.items)}) == 5
+
+    in_journal(path, scenario)
+
+
+def test_a_sync_nobody_asked_for_is_none_and_cannot_be_changed(path: Path) -> None:
+    async def scenario(journal: Journal) -> None:
+        assert await journal.sync(SyncId("7")) is None
+        assert await journal.sync(SyncId("seven")) is None
+        with pytest.raises(LookupError):
+            await journal.record_revision(SyncId("7"), "main@sha1:abc")
+
+    in_journal(path, scenario)
+
+
+def test_a_release_remembers_what_starting_it_again_without_git_needs(path: Path) -> None:
+    async def write(journal: Journal) -> ReleaseId:
+        ingredients = Ingredients("c" * 40, shared="s", environment="e", configuration="f", secrets="v")
+        config = {"entry": "router:router", "env": {"PAGE_SIZE": "50"}, "replicas": 2}
+        release = await journal.begin_release(
+            TASKS, ingredients.digest, ingredients, "main@sha1:1", None, config, START, prefix="/api/tasks"
+        )
+        await journal.advance(release, Phase.MATERIALISED, at(1), folder="releases/tasks/tasks-1")
+        await journal.advance(release, Phase.INSTALLED, at(2), environment="e" * 32, packages={"httpx": "0.28.1"})
+        await journal.advance(release, Phase.STARTED, at(3), modules=["httpx"])
+        return release
+
+    async def read(journal: Journal) -> None:
+        row = await journal.release(release)
+        assert row is not None
+        assert row.config == {"entry": "router:router", "env": {"PAGE_SIZE": "50"}, "replicas": 2}
+        assert (row.folder, row.environment, row.prefix) == ("releases/tasks/tasks-1", "e" * 32, "/api/tasks")
+        assert row.facts == {"packages": {"httpx": "0.28.1"}, "modules": ["httpx"]}
+        assert row.ingredients.digest == row.digest
+        assert (row.phase, row.phase_at) == (Phase.STARTED, at(3))
+        assert [row.id for row in await journal.unfinished()] == [release]
+
+    release = in_journal(path, write)
+    in_journal(path, read)
+
+
+def test_release_numbers_are_counted_per_service_and_survive_its_removal(path: Path) -> None:
+    async def scenario(journal: Journal) -> None:
+        assert [await begin(journal), await begin(journal, REPORTS), await begin(journal)] == [
+            "tasks-1", "reports-1", "tasks-2",
+        ]  # fmt: skip
+        await journal.forget(TASKS, at(1))
+        assert await begin(journal) == "tasks-3"
+
+    in_journal(path, scenario)
+
+
+def test_a_switch_changes_the_live_release_and_both_phases_at_once(path: Path) -> None:
+    async def scenario(journal: Journal) -> None:
+        first = await make_live(journal, letter="a")
+        second = await begin(journal, letter="b")
+        for phase in ON_THE_WAY:
+            await journal.advance(second, phase, at(3))
+        assert await journal.switch(TASKS, second, at(4)) == first
+        service = await journal.service(TASKS)
+        assert service is not None
+        assert (service.live, service.applied, service.changed) == (second, "main@sha1:1", "main@sha1:1")
+        rows = {row.id: row for row in (await journal.releases(TASKS)).items}
+        assert (rows[first].phase, rows[second].phase, rows[second].live_at) == (Phase.DRAINING, Phase.LIVE, at(4))
+        await journal.advance(first, Phase.RETIRED, at(5))
+        retired = await journal.release(first)
+        assert retired is not None
+        assert (retired.retired_at, await journal.unfinished()) == (at(5), ())
+
+    in_journal(path, scenario)
+
+
+def test_a_switch_that_cannot_be_completed_changes_nothing(path: Path) -> None:
+    async def scenario(journal: Journal) -> None:
+        first = await make_live(journal)
+        other = await begin(journal, REPORTS)
+        failed = await begin(journal, letter="b")
+        await journal.fail(failed, Reason.TESTS_FAILED, "two cases failed", at(3))
+        for release in (other, failed, ReleaseId("tasks-99")):
+            with pytest.raises((ValueError, LookupError)):
+                await journal.switch(TASKS, release, at(4))
+        service = await journal.service(TASKS)
+        live = await journal.release(first)
+        assert service is not None
+        assert live is not None
+        assert (service.live, live.phase) == (first, Phase.LIVE)
+
+    in_journal(path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "allowed"),
+    [
+        pytest.param(Phase.PLANNED, Phase.INSTALLED, True, id="a phase may be skipped when there was nothing to do"),
+        pytest.param(Phase.STARTED, Phase.STARTED, True, id="a phase may be said twice"),
+        pytest.param(Phase.STARTED, Phase.PLANNED, False, id="a release never goes back"),
+        pytest.param(Phase.FAILED, Phase.LIVE, False, id="a failed release never becomes live"),
+        pytest.param(Phase.RETIRED, Phase.STARTED, True, id="a retired release may be taken up again"),
+    ],
+)
+def test_phases_go_forward(path: Path, now: Phase, then: Phase, allowed: bool) -> None:
+    async def scenario(journal: Journal) -> Phase:
+        release = await begin(journal)
+        if now is Phase.FAILED:
+            await journal.fail(release, Reason.START_FAILED, "it exited", at(1))
+        else:
+            await journal.advance(release, now, at(1))
+        if allowed:
+            await journal.advance(release, then, at(2))
+        else:
+            with pytest.raises(ValueError, match="cannot become"):
+                await journal.advance(release, then, at(2))
+        row = await journal.release(release)
+        assert row is not None
+        return row.phase
+
+    assert in_journal(path, scenario) is (then if allowed else now)
+
+
+def test_a_failure_is_told_with_its_problems_and_its_digest_is_remembered(path: Path) -> None:
+    problem = Problem("no such module", "import-failed", service="tasks", file="services/tasks/router.py", line=3)
+
+    async def write(journal: Journal) -> None:
+        release = await begin(journal)
+        told = {"problems": (problem,), "detail": "Traceback \ud800 with a lone surrogate and a \0"}
+        await journal.fail(release, Reason.IMPORT_FAILED, "router.py cannot be imported", at(1), **told)  # type: ignore[arg-type]
+
+    async def read(journal: Journal) -> None:
+        row = await journal.release(ReleaseId("tasks-1"))
+        assert row is not None
+        assert (row.phase, row.reason, row.problems) == (Phase.FAILED, Reason.IMPORT_FAILED, (problem,))
+        assert row.detail == "Traceback ? with a lone surrogate and a \N{REPLACEMENT CHARACTER}"
+        (failed,) = await journal.failed_digests()
+        assert (failed.service, failed.digest, failed.release) == (TASKS, code("a").digest, "tasks-1")
+        assert (failed.reason, failed.problems) == (Reason.IMPORT_FAILED, (problem,))
+
+    in_journal(path, write)
+    in_journal(path, read)
+
+
+def test_failed_digests_are_forgiven_for_one_service_or_for_all(path: Path) -> None:
+    async def scenario(journal: Journal) -> None:
+        for service, letter in ((TASKS, "a"), (TASKS, "a"), (TASKS, "b"), (REPORTS, "a")):
+            release = await begin(journal, service, letter)
+            await journal.fail(release, Reason.TESTS_FAILED, "a case failed", at(1))
+        superseded = await begin(journal, TASKS, "c")
+        await journal.fail(superseded, Reason.SUPERSEDED, "a newer commit came", at(2), remember=False)
+        assert len(await journal.failed_digests(TASKS)) == 2
+        assert await journal.forgive(TASKS) == 2
+        assert [row.service for row in await journal.failed_digests()] == [REPORTS]
+        assert await journal.forgive() == 1
+
+    in_journal(path, scenario)
+
+
+def test_only_what_is_named_changes_about_a_service(path: Path) -> None:
+    async def scenario(journal: Journal) -> None:
+        condition = {"type": "Ready", "status": "True", "reason": "Live"}
+        await journal.note_service(TASKS, suspended="by a person", conditions=[condition])
+        await journal.note_service(TASKS, attempted="main@sha1:2")
+        await journal.note_service(TASKS)
+        row = await journal.service(TASKS)
+        assert row is not None
+        assert (row.suspended, row.attempted, row.conditions) == ("by a person", "main@sha1:2", (condition,))
+        await journal.note_service(TASKS, suspended=None)
+        await journal.note_service(REPORTS)
+        assert [(row.name, row.suspended) for row in await journal.services()] == [("reports", None), ("tasks", None)]
+
+    in_journal(path, scenario)
+
+
+def test_a_forgotten_service_keeps_its_history(path: Path) -> None:
+    async def scenario(journal: Journal) -> None:
+        live = await make_live(journal)
+        failed = await begin(journal, letter="b")
+        await journal.fail(failed, Reason.TESTS_FAILED, "a case failed", at(3))
+        assert await journal.forget(TASKS, at(4)) == live
+        assert await journal.service(TASKS) is None
+        assert await journal.failed_digests() == ()
+        assert [row.phase for row in (await journal.releases(TASKS)).items] == [Phase.FAILED, Phase.DRAINING]
+        assert await journal.forget(ServiceName("never-there"), at(5)) is None
+
+    in_journal(path, scenario)
+
+
+def test_workers_that_may_be_running_are_found_again(path: Path) -> None:
+    async def write(journal: Journal) -> None:
+        release = await begin(journal)
+        for number in (1, 2, 3):
+            worker = WorkerId(f"{release}.{number}")
+            await journal.begin_worker(worker, release, f"/run/w-{number}.sock", f"/run/h-{number}.sock", at(number))
+        await journal.worker_started(WorkerId("tasks-1.1"), 41, "1234")
+        await journal.worker_gone(WorkerId("tasks-1.3"), 9, at(4))
+        await journal.worker_gone(WorkerId("tasks-1.3"), 9, at(4))
+
+    async def read(journal: Journal) -> None:
+        first, second = await journal.workers()
+        assert (first.id, first.pid, first.started, first.socket) == ("tasks-1.1", 41, "1234", "/run/w-1.sock")
+        assert (second.id, second.pid) == ("tasks-1.2", None)
+        assert await journal.workers_begun(ReleaseId("tasks-1")) == 3
+        assert await journal.workers_begun(ReleaseId("reports-1")) == 0
+
+    in_journal(path, write)
+    in_journal(path, read)
+
+
+def test_a_crash_loop_does_not_fill_the_journal(path: Path) -> None:
+    async def scenario(journal: Journal) -> None:
+        release = await begin(journal)
+
+        def crash(transaction: Transaction) -> None:
+            for number in range(1, 201):
+                worker = WorkerId(f"{release}.{number}")
+                transaction.begin_worker(worker, release, "w", "h", at(number))
+                transaction.worker_gone(worker, 256, at(number))
+
+        await journal.write(crash)
+        assert await journal.workers_begun(release) == 200
+        kept = await journal.write(lambda t: t._connection.exec_driver_sql("SELECT count(*) FROM workers").scalar_one())
+        assert kept == 50
+
+    in_journal(path, scenario)
+
+
+def test_events_are_told_in_order_and_can_be_resumed(path: Path) -> None:
+    async def scenario(journal: Journal) -> None:
+        first = await journal.event("ReleaseLive", "tasks-1 is live", TASKS, ReleaseId("tasks-1"), at=START)
+        await journal.event("SyncDone", "one started", at=at(1))
+        last = await journal.event("WorkerDied", "killed by signal 9", TASKS, at=at(2))
+        assert [event.kind for event in await journal.events(after=first)] == ["SyncDone", "WorkerDied"]
+        assert [event.id for event in await journal.events(service=TASKS)] == [first, last]
+        assert [event.id for event in await journal.last_events(limit=2)] == [last, last - 1]
+        (newest,) = await journal.last_events(TASKS, limit=1)
+        assert (newest.kind, newest.at, newest.release) == ("WorkerDied", at(2), None)
+
+    in_journal(path, scenario)
+
+
+def test_only_the_newest_events_are_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "EVENTS_KEPT", 2_000)
+
+    async def scenario(journal: Journal) -> None:
+        def many(transaction: Transaction) -> None:
+            for number in range(10_000):
+                transaction.event("Noted", f"number {number}", TASKS, at=START)
+
+        await journal.write(many)
+        told = await journal.events(limit=20_000)
+        assert [told[0].id, told[-1].id, len(told)] == [8_001, 10_000, 2_000]
+        assert await journal.event("Noted", "one more", at=START) == 10_001
+
+    in_journal(path, scenario)
+
+
+def test_old_finished_releases_are_dropped_but_never_the_live_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(releases, "RELEASES_KEPT", 10)
+
+    async def scenario(journal: Journal) -> None:
+        live = await make_live(journal)
+        for _ in range(39):
+            release = await begin(journal, letter="b")
+            await journal.fail(release, Reason.TESTS_FAILED, "a case failed", at(3))
+        kept = [row.number for row in (await journal.releases(TASKS, limit=100)).items]
+        assert live == "tasks-1"
+        assert kept == [*range(40, 30, -1), 1]
+
+    in_journal(path, scenario)
+
+
+def test_the_source_is_remembered(path: Path) -> None:
+    async def scenario(journal: Journal) -> None:
+        assert await journal.source() == SourceRow(attempted=None, applied=None, at=None)
+        await journal.set_source("main@sha1:1", None, START)
+        await journal.set_source("main@sha1:2", "main@sha1:1", at(1))
+        assert await journal.source() == SourceRow(attempted="main@sha1:2", applied="main@sha1:1", at=at(1))
+
+    in_journal(path, scenario)
+
+
+def test_entries_written_together_are_all_there_or_none(path: Path) -> None:
+    async def scenario(journal: Journal) -> None:
+        def half(transaction: Transaction) -> None:
+            transaction.event("Noted", "before the mistake", at=START)
+            raise ValueError("a mistake")
+
+        journal.later(lambda t: t.event("Noted", "late, and first", at=START))
+        broken = asyncio.ensure_future(journal.write(half))
+        whole = asyncio.ensure_future(journal.event("Noted", "beside it", at=START))
+        with pytest.raises(ValueError, match="a mistake"):
+            await broken
+        await whole
+        assert [event.message for event in await journal.events()] == ["late, and first", "beside it"]
+
+    in_journal(path, scenario)
+
+
+def test_late_entries_keep_their_place_and_are_written_at_the_close(path: Path) -> None:
+    async def write(journal: Journal) -> None:
+        release = await begin(journal)
+        for phase in ON_THE_WAY:
+            journal.later(lambda t, phase=phase: t.advance(release, phase, at(1)))  # type: ignore[misc]
+        await journal.switch(TASKS, release, at(2))
+        journal.later(lambda t: t.event("ReleaseLive", "tasks-1 is live", TASKS, release, at=at(2)))
+
+    async def read(journal: Journal) -> None:
+        assert [event.kind for event in await journal.events()] == ["ReleaseLive"]
+
+    in_journal(path, write)
+    in_journal(path, read)
+
+
+def test_a_late_entry_that_fails_is_logged_and_harms_no_other(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(journal: Journal) -> None:
+        journal.later(lambda t: t.advance(ReleaseId("tasks-9"), Phase.LIVE, START))
+        journal.later(lambda t: t.event("Noted", "after it", at=START))
+        assert [event.message for event in await journal.events()] == ["after it"]
+
+    in_journal(path, scenario)
+    assert [record.message for record in caplog.records] == ["a late entry of the journal was lost"]
+
+
+def test_a_caller_that_is_cancelled_does_not_take_its_entry_back(path: Path) -> None:
+    async def scenario(journal: Journal) -> None:
+        writing = asyncio.ensure_future(journal.event("Noted", "said", at=START))
+        await asyncio.sleep(0)
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        assert [event.message for event in await journal.events()] == ["said"]
+
+    in_journal(path, scenario)
+
+
+def test_a_moment_without_a_time_zone_is_a_bug(path: Path) -> None:
+    async def scenario(journal: Journal) -> None:
+        with pytest.raises(Exception, match="time zone"):
+            await journal.begin_sync("poll", START.replace(tzinfo=None))
+
+    in_journal(path, scenario)
