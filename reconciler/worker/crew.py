@@ -36,7 +36,9 @@ class Ledger(Protocol):
 class Crew:
     """The workers of one release."""
 
-    def __init__(self, spec: ReleaseSpec, zygotes: Zygotes, ledger: Ledger, sockets: Callable[[], WorkerSockets]):
+    def __init__(
+        self, spec: ReleaseSpec, zygotes: Zygotes, ledger: Ledger, sockets: Callable[[], WorkerSockets], used: int = 0
+    ):
         self.spec = spec
         self.workers: list[Worker] = []
         self.restarts = 0
@@ -48,7 +50,7 @@ class Crew:
         self._zygotes = zygotes
         self._ledger = ledger
         self._sockets = sockets
-        self._numbers: Iterator[int] = itertools.count(1)
+        self._numbers: Iterator[int] = itertools.count(used + 1)
         self._leaving = False
         self._keepers: set[asyncio.Task[None]] = set()
 
@@ -74,10 +76,9 @@ class Crew:
         for worker in self.workers:
             self._keep(worker)
 
-    async def adopt(self, workers: list[Worker], used: int) -> None:
+    async def adopt(self, workers: list[Worker]) -> None:
         """Take over workers that a former control started; make up for those that are missing."""
         self.workers = workers
-        self._numbers = itertools.count(used + 1)
         for worker in workers:
             self._keep(worker)
         for _ in range(self.spec.replicas - len(workers)):
@@ -190,8 +191,9 @@ class LocalEngine:
         self._ledger = ledger
         self._sockets = sockets
 
-    def crew(self, spec: ReleaseSpec) -> Crew:
-        return Crew(spec, self._zygotes, self._ledger, self._sockets)
+    def crew(self, spec: ReleaseSpec, *, used: int = 0) -> Crew:
+        """A crew that has not started; `used` is the last number that a worker of this release ever had."""
+        return Crew(spec, self._zygotes, self._ledger, self._sockets, used)
 
     async def start(self, spec: ReleaseSpec) -> Crew:
         crew = self.crew(spec)

@@ -59,6 +59,10 @@ class Cut:
     tasks: int = 0
     websockets: int = 0
 
+    @property
+    def total(self) -> int:
+        return self.requests + self.tasks + self.websockets
+
 
 @dataclass(slots=True, eq=False)
 class Worker:
@@ -72,6 +76,7 @@ class Worker:
     modules: tuple[str, ...] = ()
     cut: Cut = Cut()
     failure: Failure | None = None
+    _heard: bool = False
     _lines: Lines | None = None
     _told: asyncio.Event = field(default_factory=asyncio.Event)
     _gone: "asyncio.Future[Exit]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
@@ -100,6 +105,17 @@ class Worker:
         if self.state == "ready":
             return
         raise self.failure or Stalled(Reason.START_FAILED, f"{self.release} {await self.gone()} before it was ready")
+
+    async def introduced(self, within: float = 5.0) -> bool:
+        """Whether it has said who and how it is: for one that another control started."""
+        try:
+            async with asyncio.timeout(within):
+                while not self._heard and not self._gone.done():
+                    self._told.clear()
+                    await self._told.wait()
+        except TimeoutError:
+            return False
+        return self._heard
 
     async def gone(self) -> Exit:
         return await asyncio.shield(self._gone)
@@ -143,6 +159,7 @@ class Worker:
     def _take(self, message: Message) -> None:
         match message.get("op"):
             case "hello":
+                self._heard = True
                 self.pid = int(message["pid"])
                 self.started = str(message["started"])
                 self._enter(message)

@@ -1,0 +1,170 @@
+"""The control process: builds every object, connects them, and takes them down in order.
+
+    python -m reconciler.app --listen-fd N --lifeline-fd L --run RUN --settings FILE
+
+Started by the supervisor, which restarts it when it dies; the workers and the gateway do not notice.
+Exit code 2 means "it will fail the same way again": the supervisor then gives up.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import hashlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import uvicorn
+
+from reconciler import log as terminal
+from reconciler.api import Access, build
+from reconciler.control.boot import come_back
+from reconciler.control.deployment import Workshop
+from reconciler.control.folders import Folders
+from reconciler.control.ledger import Ledger
+from reconciler.control.loop import Loop
+from reconciler.control.overview import Overview
+from reconciler.control.poll import poll
+from reconciler.control.reading import Reader
+from reconciler.control.traffic import Traffic
+from reconciler.data_folder import read_admin_token
+from reconciler.environment import Environments
+from reconciler.model.failure import Failure
+from reconciler.settings import Settings
+from reconciler.source.mirror import Mirror
+from reconciler.store.journal import Journal
+from reconciler.store.unusable import StoreUnusable
+from reconciler.worker.crew import LocalEngine
+from reconciler.worker.spec import WorkerSockets
+from reconciler.worker.zygote import Nursery, Zygotes
+
+log = logging.getLogger(__name__)
+
+GONE = 70
+"""The platform is gone: nothing is left to tell it to."""
+WRONG = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What the supervisor handed over."""
+
+    listener: int
+    lifeline: int
+    run: Path
+
+
+def main() -> int:
+    terminal.configure()
+    place, settings = _arguments(sys.argv[1:])
+    try:
+        return asyncio.run(serve(place, settings))
+    except (Failure, StoreUnusable) as wrong:
+        print(f"reconciler: {wrong}", file=sys.stderr)  # noqa: T201 - the operator's one line
+        return WRONG
+
+
+async def serve(place: Place, settings: Settings) -> int:
+    stop = _listen_for_the_end(place.lifeline)
+    folders = Folders(settings.data.absolute(), place.run)
+    mirror = Mirror(settings.repository, settings.branch, folders.mirrors / _mirror_name(settings))
+    environments = Environments(folders.data, indexes=settings.indexes, allow_builds=settings.allow_builds)
+    async with contextlib.AsyncExitStack() as stack:
+        journal = Journal(folders.journal)
+        await journal.open()
+        stack.push_async_callback(journal.close)
+        await mirror.open()
+        stack.push_async_callback(mirror.close)
+        await environments.open()
+        stack.push_async_callback(environments.close)
+
+        zygotes = Zygotes(Nursery(place.run, folders.logs / "reconciler", place.lifeline))
+        engine = LocalEngine(zygotes, Ledger(journal), partial(WorkerSockets.fresh, place.run))
+        traffic = Traffic(place.run)
+        shop = Workshop(journal, environments, engine, folders, asyncio.Semaphore(2 * (os.cpu_count() or 2)))
+        loop = Loop(mirror, Reader(settings.allow_urls), shop, traffic, journal)
+        lives = await come_back(journal, folders, zygotes, engine)
+        loop.restore(lives)
+        await traffic.open({live.recipe.prefix: live.crew for live in lives})
+        server = _server(Overview(loop, mirror, journal, folders.logs), settings)
+        tasks = [
+            asyncio.create_task(loop.run()),
+            asyncio.create_task(poll(loop, mirror, settings.poll)),
+            asyncio.create_task(server.serve(sockets=[socket.socket(fileno=place.listener)])),
+        ]
+        await loop.triggers.ask("start", "reconciler")
+        await stop.wait()
+        await _go_down(loop, traffic, server, tasks)
+    return 0
+
+
+async def _go_down(loop: Loop, traffic: Traffic, server: uvicorn.Server, tasks: "list[asyncio.Task[None]]") -> None:
+    """Accept nothing new, let every worker finish, then stop answering questions about it."""
+    looping, polling, serving = tasks
+    looping.cancel()
+    polling.cancel()
+    log.info("stopping: what was begun is finished first")
+    await traffic.close()
+    await loop.drain()
+    await traffic.leave()
+    server.should_exit = True
+    await asyncio.wait([serving])
+
+
+class Server(uvicorn.Server):
+    """Signals are not its business here."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _server(overview: Overview, settings: Settings) -> uvicorn.Server:
+    access = Access(read_admin_token(settings.data) or "", hosts=(settings.host, *settings.allowed_hosts))
+    config = uvicorn.Config(
+        build(overview, access),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        http="httptools",
+        lifespan="off",
+        # A `logs -f` never ends by itself.
+        timeout_graceful_shutdown=1,
+    )
+    return Server(config)
+
+
+def _listen_for_the_end(lifeline: int) -> asyncio.Event:
+    """SIGTERM asks for an orderly end; the end of the lifeline means there is nothing left to put in order."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGINT, lambda: None)
+    loop.add_reader(lifeline, os._exit, GONE)
+    return stop
+
+
+def _mirror_name(settings: Settings) -> str:
+    """Another repository or branch is another mirror; neither is mistaken for the other's past."""
+    return hashlib.sha256(f"{settings.repository}\n{settings.branch}".encode()).hexdigest()[:12] + ".git"
+
+
+def _arguments(argv: list[str]) -> tuple[Place, Settings]:
+    parser = argparse.ArgumentParser(prog="reconciler.app")
+    parser.add_argument("--listen-fd", type=int, required=True)
+    parser.add_argument("--lifeline-fd", type=int, required=True)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--settings", type=Path, required=True)
+    given = parser.parse_args(argv)
+    place = Place(given.listen_fd, given.lifeline_fd, given.run)
+    return place, Settings.from_json(given.settings.read_text())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""One attempt to make one digest live: prepare completely, prove, switch one reference, drain the old.
+
+If anything fails before the switch, the *new* thing is thrown away and nobody notices. The intent is in the
+journal before each side effect, so that the next control knows what was under way.
+"""
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from reconciler.control.folders import Folders
+from reconciler.control.recipe import Recipe, recipe
+from reconciler.control.wanted import Wanted
+from reconciler.environment import Environment, Environments, Lock
+from reconciler.model.failure import Failure, Reason, Stalled, Wait
+from reconciler.model.names import ReleaseId, SyncId
+from reconciler.model.progress import Progress
+from reconciler.source.tree import Tree
+from reconciler.store.journal import Journal
+from reconciler.store.rows import Phase
+from reconciler.worker.crew import Crew, Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What it takes to make a release: the strangers that control introduces."""
+
+    journal: Journal
+    environments: Environments
+    engine: Engine
+    folders: Folders
+    starts: asyncio.Semaphore
+    """Bounds how many releases fork and import at once; nothing slow is awaited while it is held."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A release that has proved itself and serves nobody yet."""
+
+    release: ReleaseId
+    recipe: Recipe
+    lock: Lock
+    crew: Crew
+
+
+class Deployment:
+    def __init__(
+        self, workshop: Workshop, wanted: Wanted, open_tree: Callable[[], Tree], sync: SyncId, say: Progress
+    ) -> None:
+        self.wanted = wanted
+        self.release: ReleaseId | None = None
+        self._shop = workshop
+        self._open_tree = open_tree
+        self._sync = sync
+        self._say = say
+
+    async def prove(self) -> Candidate:
+        """Bring up everything that the switch needs; leave nothing behind when that fails."""
+        wanted, made = self.wanted, recipe(self.wanted)
+        release = self.release = await self._shop.journal.begin_release(
+            wanted.name,
+            wanted.ingredients.digest,
+            wanted.ingredients,
+            wanted.revision,
+            self._sync,
+            made.to_plain(),
+            now(),
+            folder=wanted.folder,
+            prefix=wanted.prefix,
+        )
+        try:
+            return await self._bring_up(release, made)
+        except Failure as failure:
+            await self._record(release, failure)
+            raise
+        except asyncio.CancelledError:
+            await asyncio.shield(self._record(release, Wait(Reason.SUPERSEDED, "a newer commit made it pointless")))
+            raise
+
+    async def _bring_up(self, release: ReleaseId, made: Recipe) -> Candidate:
+        journal = self._shop.journal
+        environment, lock = await self._prepare(release)
+        packages = dict(lock.packages)
+        journal.later(
+            lambda entries: entries.advance(
+                release, Phase.INSTALLED, now(), environment=environment.id, packages=packages
+            )
+        )
+        self._say("starting")
+        async with self._shop.starts:
+            crew = await self._shop.engine.start(made.spec(release, environment.id, self._shop.folders))
+        journal.later(lambda entries: entries.advance(release, Phase.STARTED, now()))
+        return Candidate(release, made, lock, crew)
+
+    async def _prepare(self, release: ReleaseId) -> tuple[Environment, Lock]:
+        writing = asyncio.create_task(self._write_code(release))
+        try:
+            environment, lock = await self._build_environment()
+            await writing
+        finally:
+            # A thread cannot be cancelled: wait for it, so that it does not write into what is being removed.
+            await asyncio.wait([writing])
+        return environment, lock
+
+    async def _build_environment(self) -> tuple[Environment, Lock]:
+        environments = self._shop.environments
+        lock = await environments.lock(self.wanted.requirements, self._say)
+        return await environments.build(lock, self._say), lock
+
+    async def _write_code(self, release: ReleaseId) -> None:
+        """Blobs are written by us, never checked out."""
+        wanted, folders = self.wanted, self._shop.folders
+        folders.home(wanted.name).mkdir(parents=True, exist_ok=True)
+        home = folders.release(wanted.name, release)
+        await asyncio.to_thread(self._open_tree().write, wanted.folder, home, wanted.watched)
+
+    async def _record(self, release: ReleaseId, failure: Failure) -> None:
+        await self._shop.journal.fail(
+            release,
+            failure.reason,
+            failure.message,
+            now(),
+            problems=failure.problems,
+            detail=failure.detail,
+            remember=isinstance(failure, Stalled),
+        )
+        home = self._shop.folders.release(self.wanted.name, release)
+        await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)

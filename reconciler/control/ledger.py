@@ -1,0 +1,27 @@
+"""The journal's page about worker processes: what a crew writes before and after each fork."""
+
+from datetime import UTC, datetime
+
+from reconciler.model.names import WorkerId
+from reconciler.store.journal import Journal
+from reconciler.worker.process import Exit
+from reconciler.worker.spec import ReleaseSpec, WorkerSockets
+from reconciler.worker.zygote import Forked
+
+
+class Ledger:
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    async def intend(self, worker: WorkerId, spec: ReleaseSpec, sockets: WorkerSockets) -> None:
+        """Before the fork: a worker whose control dies now can still be found by its socket."""
+        await self._journal.begin_worker(
+            worker, spec.release, str(sockets.control), str(sockets.private), datetime.now(UTC)
+        )
+
+    def forked(self, worker: WorkerId, process: Forked) -> None:
+        self._journal.later(lambda entries: entries.worker_started(worker, process.pid, process.started))
+
+    def gone(self, worker: WorkerId, end: Exit) -> None:
+        at = datetime.now(UTC)
+        self._journal.later(lambda entries: entries.worker_gone(worker, end.status, at))

@@ -1,0 +1,278 @@
+"""The loop: a trigger says when; fetch, read, plan, apply, record say what.
+
+It looks at the world afresh each time. Fetching and planning happen one sync at a time; applying happens
+in the lanes, one per service, so that a slow service keeps nobody waiting and a newer commit finds the loop
+awake.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Literal
+
+from reconciler.control.deployment import Workshop
+from reconciler.control.lane import BUG, Lane, Live, Outcome
+from reconciler.control.reading import Reader
+from reconciler.control.stopwatch import Stopwatch
+from reconciler.control.traffic import Traffic
+from reconciler.control.triggers import Request, Triggers
+from reconciler.control.wanted import Reading, Unfit, Wanted
+from reconciler.model.failure import Failure, Reason, Stalled, Wait
+from reconciler.model.names import ServiceName
+from reconciler.model.plan import Action, Verb, plan
+from reconciler.model.status import ActionStatus
+from reconciler.source.mirror import Mirror
+from reconciler.store.journal import Journal
+from reconciler.store.rows import SyncRow
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the loop knows of git: what it tried to follow, and what it could."""
+
+    attempted: str | None = None
+    applied: str | None = None
+    trouble: Failure | None = None
+    reading: Reading | None = None
+
+
+class Loop:
+    def __init__(self, mirror: Mirror, reader: Reader, shop: Workshop, traffic: Traffic, journal: Journal) -> None:
+        self.lanes: dict[ServiceName, Lane] = {}
+        self.seen = Seen()
+        self.triggers = Triggers(lambda kind: journal.begin_sync(kind, datetime.now(UTC)))
+        self.first_sync_finished = asyncio.Event()
+        self.last_sync: SyncRow | None = None
+        self._mirror = mirror
+        self._reader = reader
+        self._shop = shop
+        self._traffic = traffic
+        self._journal = journal
+        self._unsettled: set[ServiceName] = set()
+        self._departing: set[Lane] = set()
+        self._concluding: set[asyncio.Task[None]] = set()
+
+    def restore(self, lives: Iterable[Live]) -> None:
+        """Begin with what a former control left running."""
+        for live in lives:
+            lane = self._lane(live.recipe.service, live.recipe.prefix)
+            lane.restore(live)
+
+    async def drain(self) -> None:
+        """Let everything that serves finish, and throw away what was being tried."""
+        lanes = [*self.lanes.values(), *self._departing]
+        for lane in lanes:
+            lane.stop()
+        await asyncio.gather(*(lane.settle() for lane in lanes))
+
+    def source_failed(self, failure: Failure) -> None:
+        """Told by the poll: git cannot be asked at the moment."""
+        self.seen = replace(self.seen, trouble=failure)
+
+    async def run(self) -> None:
+        while True:
+            request = await self.triggers.next()
+            watch = Stopwatch()
+            self._began(request)
+            try:
+                await self.sync(request, watch)
+            except Failure as failure:
+                await self._give_up(request, failure, watch)
+            except Exception as bug:
+                log.exception("a bug stopped a sync")
+                await self._give_up(request, bug, watch)
+
+    def _began(self, request: Request) -> None:
+        at = datetime.now(UTC)
+        self._journal.later(lambda entries: entries.start_sync(request.sync, at))
+
+    async def sync(self, request: Request, watch: Stopwatch) -> None:
+        """Fetch, read, plan, apply, record."""
+        with watch.phase("fetch"):
+            revision = await self._mirror.fetch()
+        self.seen = Seen(str(revision), self.seen.applied, None, self.seen.reading)
+        with watch.phase("read"):
+            tree = self._mirror.tree(revision.sha)
+            reading = await asyncio.to_thread(self._reader.read, tree, revision)
+        with watch.phase("plan"):
+            if request.retry:
+                await self._forgive()
+            actions = self._plan(reading)
+        self.seen = Seen(str(revision), self.seen.applied, None, reading)
+        self._journal.later(lambda entries: entries.record_revision(request.sync, revision))
+        await self._traffic.know(reading.mount)
+        work = await self._apply(actions, reading, request)
+        self._conclude_later(request, reading, actions, work, watch)
+
+    def _plan(self, reading: Reading) -> tuple[Action, ...]:
+        """Only what changed, and what is not yet as it should be, costs any thought."""
+        names = reading.changed | (self._unsettled & (reading.wishes.keys() | self.lanes.keys()))
+        if not reading.wishes and self.lanes and not reading.allow_empty:
+            raise empty_listing(len(self.lanes))
+        desired = {name: reading.wishes[name].desired() for name in names if name in reading.wishes}
+        running = {name: self.lanes[name].running() for name in names if name in self.lanes}
+        return plan(desired, running)
+
+    async def _apply(
+        self, actions: tuple[Action, ...], reading: Reading, request: Request
+    ) -> dict[ServiceName, "asyncio.Task[Outcome]"]:
+        await self._announce(actions, reading)
+        work: dict[ServiceName, asyncio.Task[Outcome]] = {}
+        for action in actions:
+            if (task := self._act(action, reading, request)) is not None:
+                work[action.service] = task
+        return work
+
+    async def _announce(self, actions: tuple[Action, ...], reading: Reading) -> None:
+        """Give every new service its lane, and the gateway all their names at once."""
+        unknown = {}
+        for action in actions:
+            if action.service not in self.lanes and action.service in reading.wishes:
+                prefix = reading.wishes[action.service].prefix
+                self._lane(action.service, prefix)
+                unknown[prefix] = action.service
+        await self._traffic.introduce(unknown)
+
+    def _lane(self, name: ServiceName, prefix: str) -> Lane:
+        lane = self.lanes[name] = Lane(name, prefix, self._shop, self._traffic, self._ask_to_retry)
+        return lane
+
+    def _act(self, action: Action, reading: Reading, request: Request) -> "asyncio.Task[Outcome] | None":
+        lane = self.lanes.get(action.service)
+        if lane is None:
+            return None
+        wish, revision = reading.wishes.get(action.service), str(reading.revision)
+        if action.verb in (Verb.START, Verb.REPLACE) and isinstance(wish, Wanted):
+            self._unsettled.add(action.service)
+            return lane.pursue(wish, partial(self._mirror.tree, reading.revision.sha), request.sync)
+        if action.verb is Verb.REMOVE:
+            self._unsettled.discard(action.service)
+            return lane.remove()
+        if action.verb is Verb.KEEP:
+            self._unsettled.discard(action.service)
+            lane.keep(revision)
+            return None
+        lane.hold(
+            revision,
+            wish.failure if isinstance(wish, Unfit) else None,
+            suspended=isinstance(wish, Wanted) and wish.manifest.suspend,
+        )
+        return None
+
+    def _conclude_later(
+        self,
+        request: Request,
+        reading: Reading,
+        actions: tuple[Action, ...],
+        work: Mapping[ServiceName, "asyncio.Task[Outcome]"],
+        watch: Stopwatch,
+    ) -> None:
+        """The loop goes on; this sync is finished when its lanes are."""
+        task = asyncio.create_task(self._conclude(request, reading, actions, work, watch))
+        self._concluding.add(task)
+        task.add_done_callback(self._concluding.discard)
+
+    async def _conclude(
+        self,
+        request: Request,
+        reading: Reading,
+        actions: tuple[Action, ...],
+        work: Mapping[ServiceName, "asyncio.Task[Outcome]"],
+        watch: Stopwatch,
+    ) -> None:
+        with watch.phase("apply"):
+            if work:
+                await asyncio.wait(work.values())
+        outcomes = {name: task.result() for name, task in work.items()}
+        for name, outcome in outcomes.items():
+            if outcome.state == "done":
+                self._unsettled.discard(name)
+            if name not in reading.wishes and not self.lanes[name].busy:
+                self._depart(self.lanes.pop(name))
+        told = tuple(_told(action, outcomes.get(action.service)) for action in actions if action.verb is not Verb.KEEP)
+        state = _state(told)
+        if state == "done":
+            self.seen = replace(self.seen, applied=str(reading.revision))
+        kept = len(reading.wishes) - sum(1 for one in told if one.service in reading.wishes)
+        await self._finish(request, state, watch, actions=told, kept=kept)
+
+    async def _give_up(self, request: Request, failure: Exception, watch: Stopwatch) -> None:
+        """Nothing could be followed: everything keeps running, and says so. An error is never a deletion."""
+        foreseen = failure if isinstance(failure, Failure) else Wait(Reason.SOURCE_UNAVAILABLE, BUG)
+        self.seen = replace(self.seen, trouble=foreseen)
+        log.warning(foreseen.message, extra={"reason": foreseen.reason})
+        await self._finish(request, "failed", watch, message=foreseen.message, kept=len(self.lanes))
+
+    async def _finish(
+        self,
+        request: Request,
+        state: Literal["done", "failed", "superseded"],
+        watch: Stopwatch,
+        *,
+        message: str | None = None,
+        actions: tuple[ActionStatus, ...] = (),
+        kept: int = 0,
+    ) -> None:
+        await self._journal.finish_sync(
+            request.sync,
+            state,
+            datetime.now(UTC),
+            message=message,
+            actions=[one.model_dump(mode="json") for one in actions],
+            kept=kept,
+            phases=[phase.model_dump(mode="json") for phase in watch.phases],
+        )
+        row = await self._journal.sync(request.sync)
+        self.last_sync = row
+        self.first_sync_finished.set()
+
+    def _depart(self, lane: Lane) -> None:
+        """It is no service any more, and its last worker may still be finishing something."""
+        self._departing.add(lane)
+        task = asyncio.create_task(lane.settle())
+        self._concluding.add(task)
+        task.add_done_callback(self._concluding.discard)
+        task.add_done_callback(lambda _: self._departing.discard(lane))
+
+    async def _forgive(self) -> None:
+        await self._journal.forgive()
+        for lane in self.lanes.values():
+            lane.failed.clear()
+
+    def _ask_to_retry(self) -> None:
+        task = asyncio.create_task(self._retry())
+        self._concluding.add(task)
+        task.add_done_callback(self._concluding.discard)
+
+    async def _retry(self) -> None:
+        await self.triggers.ask("retry", "reconciler")
+
+
+def empty_listing(running: int) -> Stalled:
+    return Stalled(
+        Reason.SOURCE_UNAVAILABLE,
+        f"this revision holds no services although {running} run; set `prune: {{allow_empty: true}}` if that is meant",
+    )
+
+
+def _told(action: Action, outcome: Outcome | None) -> ActionStatus:
+    failure = outcome.failure if outcome else None
+    return ActionStatus(
+        service=action.service,
+        verb=action.verb.value,
+        why=action.why,
+        outcome=outcome.state if outcome else "done",
+        reason=failure.reason if failure else None,
+        message=failure.message if failure else None,
+    )
+
+
+def _state(told: tuple[ActionStatus, ...]) -> Literal["done", "failed", "superseded"]:
+    if any(one.outcome == "failed" or (one.verb == "hold" and one.why != "suspended") for one in told):
+        return "failed"
+    return "superseded" if any(one.outcome == "superseded" for one in told) else "done"

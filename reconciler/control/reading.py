@@ -1,0 +1,231 @@
+"""A revision, read into wishes; and only what changed is read.
+
+One listing gives the git tree of every service folder. A folder whose tree, watched paths and platform file
+are what they were costs one comparison; everything else is read anew. Refuses to look at anything but git.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from reconciler.control.wanted import Reading, Unfit, Wanted, Wish
+from reconciler.model.digest import Ingredients, fingerprint
+from reconciler.model.document import Document, Invalid, load
+from reconciler.model.failure import Failure, Reason, Stalled
+from reconciler.model.manifest import Manifest, configuration
+from reconciler.model.names import ObjectId, Revision, ServiceName
+from reconciler.model.platform import (
+    FILE,
+    MANIFEST,
+    Platform,
+    effective,
+    gather,
+    read_platform,
+    requirement_lines,
+    unused_overrides,
+)
+from reconciler.model.problem import Problem
+from reconciler.model.requirement import Requirements, from_list, from_lock, from_pyproject, from_text
+from reconciler.source.tree import Tree
+
+log = logging.getLogger(__name__)
+
+TEXT_LIMIT = 256 * 1024
+LOCK = "service.lock"
+LOCK_LIMIT = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """What was read of one folder, and what it was read from."""
+
+    tree: ObjectId
+    wish: Wish | None
+    """None: the folder holds no manifest, so it is no service."""
+    watch: Mapping[str, str] = field(default_factory=dict)
+    """Each watched pattern and what it stood for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """The last reading, to compare with."""
+
+    platform_id: ObjectId | None = None
+    platform: Platform | None = None
+    folders: Mapping[str, Folder] = field(default_factory=dict)
+    wishes: Mapping[ServiceName, Wish] = field(default_factory=dict)
+
+
+class Reader:
+    """Not for use by two threads at once."""
+
+    def __init__(self, hosts: tuple[str, ...] = ()) -> None:
+        self._hosts = hosts
+        self._past = Past()
+
+    def read(self, tree: Tree, revision: Revision) -> Reading:
+        """Raises only when nothing at all can be followed; what is wrong with one service is its own wish."""
+        platform_id = tree.object_id(FILE)
+        platform = self._platform(tree, platform_id)
+        known = self._past.folders if platform is self._past.platform else {}
+        view = _View(tree, revision, platform, self._hosts)
+        listing = tree.folders(platform.services)
+        folders = {path: _same_or_read(known.get(path), path, object_id, view) for path, object_id in listing.items()}
+        wishes = self._wishes(folders, platform, revision, known)
+        changed = _changed(self._past.wishes, wishes)
+        self._past = Past(platform_id, platform, folders, wishes)
+        return Reading(revision, platform.mount, platform.allow_empty, wishes, changed)
+
+    def _platform(self, tree: Tree, platform_id: ObjectId | None) -> Platform:
+        if self._past.platform is not None and platform_id == self._past.platform_id:
+            return self._past.platform
+        try:
+            return read_platform(tree.blob(FILE, TEXT_LIMIT))
+        except Invalid as invalid:
+            raise _invalid(FILE, invalid.problems) from invalid
+
+    def _wishes(
+        self,
+        folders: Mapping[str, Folder],
+        platform: Platform,
+        revision: Revision,
+        known: Mapping[str, Folder],
+    ) -> Mapping[ServiceName, Wish]:
+        if folders.keys() == known.keys() and all(known[path] is folder for path, folder in folders.items()):
+            return self._past.wishes
+        found = {path: folder.wish for path, folder in folders.items() if folder.wish is not None}
+        gathered = gather(found)
+        wishes = {name: found[path] for name, path in gathered.folders.items()}
+        for name, conflict in gathered.conflicts.items():
+            failure = Stalled(Reason.ROUTE_CONFLICT, conflict.message, problems=(conflict,))
+            before = self._past.wishes.get(name)
+            same = isinstance(before, Unfit) and before.failure.message == conflict.message
+            wishes[name] = (
+                before
+                if same and before is not None
+                else Unfit(name, str(conflict.file), platform.prefix(name), failure, revision)
+            )
+        if not known or folders.keys() != known.keys():
+            for problem in (*gathered.misnamed, *unused_overrides(platform, wishes.keys())):
+                log.warning(problem.message, extra={"reason": problem.place})
+        return wishes
+
+
+def _changed(before: Mapping[ServiceName, Wish], now: Mapping[ServiceName, Wish]) -> frozenset[ServiceName]:
+    if before is now:
+        return frozenset()
+    different = {name for name, wish in now.items() if before.get(name) is not wish}
+    return frozenset(different | (before.keys() - now.keys()))
+
+
+@dataclass(slots=True)
+class _View:
+    """One revision while it is being read."""
+
+    tree: Tree
+    revision: Revision
+    platform: Platform
+    hosts: tuple[str, ...]
+    _patterns: dict[str, tuple[dict[str, ObjectId], str]] = field(default_factory=dict)
+
+    def watched(self, pattern: str) -> tuple[dict[str, ObjectId], str]:
+        """What a pattern stands for, and a hash of that: looked up once, however many services watch it."""
+        if pattern not in self._patterns:
+            found = self.tree.matches(pattern)
+            self._patterns[pattern] = (found, fingerprint(found))
+        return self._patterns[pattern]
+
+
+def _same_or_read(before: Folder | None, path: str, object_id: ObjectId, view: _View) -> Folder:
+    if before is not None and before.tree == object_id and _watches_the_same(before, view):
+        return before
+    return _read_folder(path, object_id, view)
+
+
+def _watches_the_same(before: Folder, view: _View) -> bool:
+    try:
+        return all(view.watched(pattern)[1] == stood_for for pattern, stood_for in before.watch.items())
+    except Failure:
+        return False
+
+
+def _read_folder(path: str, object_id: ObjectId, view: _View) -> Folder:
+    name = ServiceName(path.rpartition("/")[2])
+    try:
+        text = view.tree.blob(f"{path}/{MANIFEST}", TEXT_LIMIT)
+        if text is None:
+            return Folder(object_id, None)
+        document = load(text, f"{path}/{MANIFEST}")
+        manifest = effective(view.platform, document, name, hosts=view.hosts)
+        wish = _wanted(path, name, object_id, manifest, document, view)
+        return Folder(object_id, wish, {pattern: view.watched(pattern)[1] for pattern in manifest.watch})
+    except Invalid as invalid:
+        failure: Failure = _invalid(f"{path}/{MANIFEST}", invalid.problems)
+    except Failure as foreseen:
+        failure = foreseen
+    return Folder(object_id, Unfit(name, path, view.platform.prefix(name), failure, view.revision))
+
+
+def _wanted(
+    path: str, name: ServiceName, object_id: ObjectId, manifest: Manifest, document: Document, view: _View
+) -> Wanted:
+    requirements = _requirements(path, name, manifest, document, view)
+    found = [view.watched(pattern) for pattern in manifest.watch]
+    prefix = view.platform.prefix(name)
+    watched = tuple(sorted({place for matches, _ in found for place in matches}))
+    view.tree.files(path, watched)
+    return Wanted(
+        name=name,
+        folder=path,
+        prefix=prefix,
+        manifest=manifest,
+        requirements=requirements,
+        ingredients=Ingredients(
+            code=object_id,
+            shared=fingerprint([stood_for for _, stood_for in found]) if found else "",
+            environment=requirements.key,
+            configuration=fingerprint(configuration(manifest, prefix)),
+        ),
+        watched=watched,
+        revision=view.revision,
+    )
+
+
+def _requirements(path: str, name: ServiceName, manifest: Manifest, document: Document, view: _View) -> Requirements:
+    """What the service asks for; a lock in its folder makes it exact."""
+    locked = view.tree.blob(f"{path}/{LOCK}", LOCK_LIMIT)
+    if locked is not None:
+        return from_lock(locked, f"{path}/{LOCK}", hosts=view.hosts)
+    if not isinstance(manifest.requirements, str):
+        return from_list(requirement_lines(view.platform, document, name, manifest), hosts=view.hosts)
+    file = f"{path}/{manifest.requirements}"
+    content = view.tree.blob(file, TEXT_LIMIT)
+    if content is None:
+        place = document.position(("requirements",))
+        raise _invalid(
+            place.file,
+            (
+                Problem(
+                    f"{manifest.requirements} is not in the folder",
+                    "not-found",
+                    name,
+                    place.file,
+                    place.line,
+                    place.column,
+                    place.excerpt,
+                    remedy="add the file, or list the requirements here",
+                ),
+            ),
+        )
+    read = from_pyproject if file.endswith(".toml") else from_text
+    return read(content, file, hosts=view.hosts)
+
+
+def _invalid(file: str, problems: tuple[Problem, ...]) -> Stalled:
+    first = problems[0]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return Stalled(
+        Reason.MANIFEST_INVALID,
+        f"{first.place or file}: {first.message}{more}",
+        problems=tuple(replace(problem, file=problem.file or file) for problem in problems),
+    )

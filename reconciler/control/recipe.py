@@ -1,0 +1,93 @@
+"""What has to be kept about a release so that it can be started again without git.
+
+Written into the journal before the release starts; read when a machine comes back, or when a release takes
+its predecessor's place back. Holds references to secrets, never values.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from reconciler.control.folders import Folders
+from reconciler.control.wanted import Wanted
+from reconciler.model.names import EnvironmentId, ReleaseId, ServiceName
+from reconciler.worker.spec import Limits, ReleaseSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    service: ServiceName
+    description: str | None
+    folder: str
+    watched: tuple[str, ...]
+    prefix: str
+    entry: str
+    env: Mapping[str, str]
+    replicas: int
+    drain: float
+    start_timeout: float
+    limits: Limits
+    revision: str
+
+    def to_plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Recipe":
+        return cls(**{**plain, "limits": Limits(**plain["limits"]), "watched": tuple(plain["watched"])})
+
+    def spec(self, release: ReleaseId, environment: EnvironmentId, folders: Folders) -> ReleaseSpec:
+        home = folders.release(self.service, release)
+        return ReleaseSpec(
+            release=release,
+            service=self.service,
+            revision=self.revision,
+            environment=environment,
+            python=folders.python(environment),
+            code=home / self.folder,
+            path=(home,) if self.watched else (),
+            entry=self.entry,
+            prefix=self.prefix,
+            environ=environ(self, release, environment, folders),
+            output=folders.log(self.service),
+            limits=self.limits,
+            replicas=self.replicas,
+            drain=self.drain,
+            start_timeout=self.start_timeout,
+        )
+
+
+def recipe(wanted: Wanted) -> Recipe:
+    manifest = wanted.manifest
+    return Recipe(
+        service=wanted.name,
+        description=manifest.description,
+        folder=wanted.folder,
+        watched=wanted.watched,
+        prefix=wanted.prefix,
+        entry=manifest.entry,
+        env=dict(manifest.env),
+        replicas=manifest.replicas,
+        drain=manifest.drain,
+        start_timeout=manifest.timeout.start,
+        limits=Limits(
+            memory=manifest.limits.memory,
+            files=manifest.limits.files,
+            processes=manifest.limits.processes,
+            body=manifest.limits.body,
+        ),
+        revision=str(wanted.revision),
+    )
+
+
+def environ(recipe: Recipe, release: ReleaseId, environment: EnvironmentId, folders: Folders) -> dict[str, str]:
+    """The whole environment of a worker: nothing of the platform's own is passed on."""
+    return {
+        "PATH": f"{folders.python(environment).parent}:/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "HOME": str(folders.home(recipe.service)),
+        "RECONCILER_SERVICE": recipe.service,
+        "RECONCILER_RELEASE": release,
+        "RECONCILER_REVISION": recipe.revision,
+        **recipe.env,
+    }

@@ -1,0 +1,60 @@
+"""What git asks for about one service, read and frozen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from reconciler.model.digest import Ingredients
+from reconciler.model.failure import Failure
+from reconciler.model.manifest import Manifest
+from reconciler.model.names import Revision, ServiceName
+from reconciler.model.plan import Desired
+from reconciler.model.requirement import Requirements
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A service folder that can be followed."""
+
+    name: ServiceName
+    folder: str
+    """Its path in the repository."""
+    prefix: str
+    manifest: Manifest
+    requirements: Requirements
+    ingredients: Ingredients
+    watched: tuple[str, ...]
+    """Paths outside the folder that are part of it, as they stand in this tree."""
+    revision: Revision
+    """The commit in which it was last seen to change."""
+
+    def desired(self) -> Desired:
+        return Desired(self.ingredients, suspended=self.manifest.suspend)
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """A service folder that cannot be followed, and why. Whatever runs goes on."""
+
+    name: ServiceName
+    folder: str
+    prefix: str
+    failure: Failure
+    revision: Revision
+
+    def desired(self) -> Desired:
+        return Desired(invalid=self.failure.message)
+
+
+Wish = Wanted | Unfit
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One revision, read: every service it holds, and which of them are not what they were."""
+
+    revision: Revision
+    mount: str
+    allow_empty: bool
+    wishes: Mapping[ServiceName, Wish]
+    changed: frozenset[ServiceName]
+    """Different from the last reading, gone ones included: only these cost any thought."""

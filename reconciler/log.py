@@ -1,0 +1,52 @@
+"""How the platform talks on its own terminal: one line when something changes.
+
+A line is a moment, the service it is about, a constant sentence, and the facts beside it; so it reads well and
+can still be searched. Text that comes from elsewhere has its control characters taken out.
+"""
+
+import logging
+import sys
+from datetime import datetime
+from typing import TextIO
+
+FACTS = ("release", "revision", "reason", "worker", "cut", "trigger", "sync", "seconds", "pid", "url")
+PLAIN, DIM, RED, YELLOW = "", "\x1b[2m", "\x1b[31m", "\x1b[33m"
+PLATFORM = "reconciler"
+
+
+class Line(logging.Formatter):
+    def __init__(self, *, colour: bool) -> None:
+        super().__init__()
+        self._colour = colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
+        who = getattr(record, "service", None) or PLATFORM
+        facts = "".join(f"  {name}={getattr(record, name)}" for name in FACTS if getattr(record, name, None))
+        text = printable(f"{record.getMessage()}{facts}")
+        line = f"{self._paint(DIM, moment)}  {printable(str(who)):<12} {self._paint(_shade(record.levelno), text)}"
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+    def _paint(self, shade: str, text: str) -> str:
+        return f"{shade}{text}\x1b[0m" if self._colour and shade else text
+
+
+def configure(stream: TextIO = sys.stderr) -> None:
+    speaker = logging.StreamHandler(stream)
+    speaker.setFormatter(Line(colour=stream.isatty()))
+    root = logging.getLogger()
+    root.handlers[:] = [speaker]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("reconciler").setLevel(logging.INFO)
+
+
+def printable(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def _shade(level: int) -> str:
+    if level >= logging.ERROR:
+        return RED
+    return YELLOW if level >= logging.WARNING else PLAIN
