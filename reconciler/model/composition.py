@@ -99,6 +99,14 @@ class Composition:
             self._keep(_too_deep(deep.mark))
         except MarkedYAMLError as error:
             self._keep(syntax_fault(error))
+        except (ValueError, OverflowError, IndexError):
+            self._keep(self._unscannable())
+
+    def _unscannable(self) -> Fault:
+        """PyYAML converts some numbers unchecked: those of escapes (`\\UFFFFFFFF`) and of directives."""
+        at = self._events
+        message = "an escape or a directive holds a number that means nothing"
+        return Fault(at.line, at.column, "syntax", message, remedy="remove it")
 
     def _read_stream(self) -> None:
         self._next()
@@ -329,6 +337,11 @@ _SYNTAX: Final[tuple[tuple[str, str, str | None], ...]] = (
         r"character ['\"](.+)['\"] that cannot start",
         "a value cannot begin with `{0}`",
         "put the value in quotes",
+    ),
+    (
+        "expected alphabetic or numeric character",
+        "a value cannot begin with `*` or `&` unless it is quoted",
+        "quote it: `'*'`",
     ),
     (
         "mapping values are not allowed",

@@ -12,9 +12,9 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
-from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
-from reconciler.model.diagnosis import did_you_mean, refuse
+from reconciler.model.diagnosis import did_you_mean, one_of, refuse
 from reconciler.model.duration import Duration
 from reconciler.model.strict import Strict
 
@@ -42,7 +42,7 @@ _FIELDS: Final = (
     "minute, hour, day of the month, month and day of the week, such as `0 2 * * *`, or a name such as `@hourly`"
 )
 _REQUEST: Final = rf"^({'|'.join(METHODS)}) /[^\s#]*$"
-_CATCH_UP: Final = re.compile(r"none|latest|all\(([1-9][0-9]{0,3})\)")
+_CATCH_UP: Final = r"^(none|latest|all\(([1-9][0-9]{0,3})\))$"
 
 
 def expression(schedule: str) -> str:
@@ -55,7 +55,7 @@ def check_schedule(schedule: str) -> str:
         refuse(
             "bad-schedule",
             "{value} is not a name for a schedule",
-            expected=f"one of {', '.join(f'`{name}`' for name in ALIASES)}",
+            expected=one_of(list(ALIASES)),
             remedy=did_you_mean(schedule, ALIASES),
         )
     fields = expression(schedule).split()
@@ -97,6 +97,7 @@ def check_timezone(name: str) -> str:
 class CronJob(Strict):
     """One job: a schedule, and the request or the function that runs at its times."""
 
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["request"]}, {"required": ["call"]}]})
     SYNONYMS: ClassVar[Mapping[str, str]] = {
         "cron": "write `schedule`",
         "every": "write a `schedule`, such as `*/5 * * * *`",
@@ -127,9 +128,16 @@ class CronJob(Strict):
     """Five cron fields, or a name such as `@daily`."""
     timezone: Annotated[str, AfterValidator(check_timezone), Field(max_length=64, examples=["Europe/Madrid"])] = "UTC"
     """The time zone the schedule is meant in."""
-    request: Annotated[str, Field(max_length=2_000, examples=["POST /jobs/nightly"])] | None = None
+    request: (
+        Annotated[
+            str, Field(max_length=2_000, examples=["POST /jobs/nightly"], json_schema_extra={"pattern": _REQUEST})
+        ]
+        | None
+    ) = None
     """The HTTP request to make: method and path below the service."""
-    call: Annotated[str, Field(max_length=200, examples=["jobs:prune"])] | None = None
+    call: (
+        Annotated[str, Field(max_length=200, examples=["jobs:prune"], json_schema_extra={"pattern": FUNCTION})] | None
+    ) = None
     """The function to call, `module:function`."""
     arguments: dict[str, Any] = Field(default_factory=dict, max_length=50)
     """Keyword arguments for the function."""
@@ -137,7 +145,9 @@ class CronJob(Strict):
     """How long one run may take."""
     overlap: Literal["skip", "queue"] = "skip"
     """What happens when the previous run is still going."""
-    catch_up: Annotated[str, Field(examples=["latest", "none", "all(10)"])] = "latest"
+    catch_up: Annotated[
+        str, Field(examples=["latest", "none", "all(10)"], json_schema_extra={"pattern": _CATCH_UP})
+    ] = "latest"
     """Which runs missed while the platform was down are made good: none, the latest, or all up to a number."""
     jitter: Annotated[float, Duration("0s", "1h")] = 0.0
     """Spread the start by up to this long, always the same for one job."""
@@ -161,8 +171,8 @@ class CronJob(Strict):
     @field_validator("catch_up")
     @classmethod
     def _bounded_catch_up(cls, catch_up: str) -> str:
-        match = _CATCH_UP.fullmatch(catch_up)
-        if match is None or int(match[1] or 0) > MAX_CATCH_UP:
+        match = re.fullmatch(_CATCH_UP, catch_up)
+        if match is None or int(match[2] or 0) > MAX_CATCH_UP:
             refuse(
                 "unknown-value",
                 "{name} cannot be {value}",

@@ -7,7 +7,7 @@ write instead. Refuses to quote values from confidential places.
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, get_args
 
@@ -20,6 +20,9 @@ from reconciler.model.problem import Problem
 
 MAX_PROBLEMS: Final = 50
 """In one file; a person mends the first few and asks again."""
+
+FEW: Final = 8
+"""So many names are worth listing beside the one that was probably meant."""
 
 _LONGEST_NAME: Final = 64
 _YES: Final = frozenset({"yes", "on", "y", "1", "enabled"})
@@ -75,6 +78,10 @@ def did_you_mean(name: str, names: Iterable[str]) -> str | None:
 
 def listed(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
+
+
+def one_of(names: Sequence[str]) -> str:
+    return listed(names) if len(names) == 1 else f"one of {listed(names)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +178,12 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 def _unknown_field(refused: Refused) -> Told:
     name = str(refused.path[-1]) if refused.path else ""
     names = [each for each, _ in _fields(refused.around)] if refused.around else []
-    synonym = getattr(refused.around, "SYNONYMS", {}).get(name)
+    remedy = getattr(refused.around, "SYNONYMS", {}).get(name) or did_you_mean(name, names)
     return Told(
         "there is no field {name}",
         "unknown-field",
-        expected=f"one of {listed(sorted(names))}" if names else None,
-        remedy=synonym or did_you_mean(name, names) or "remove it",
+        expected=one_of(sorted(names)) if names and (remedy is None or len(names) <= FEW) else None,
+        remedy=remedy or "remove it",
     )
 
 
@@ -244,7 +251,7 @@ def _choice(refused: Refused) -> Told:
     return Told(
         "{name} cannot be {value}",
         "unknown-value",
-        expected=listed(names) if names else f"`{allowed}`",
+        expected=one_of(names or [allowed]),
         remedy=did_you_mean(str(refused.value), names),
     )
 

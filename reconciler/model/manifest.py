@@ -35,6 +35,7 @@ NOT_YET: Final = ("access", "sleep", "secrets", "cron", "processes", "fuzz")
 """Fields that are understood and checked, and cannot be carried out yet."""
 
 ENTRY: Final = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"
+_ONCE: Final[dict[str, Any]] = {"uniqueItems": True}
 _NAME: Final = f"^{SERVICE_NAME.pattern}$"
 _ORIGIN: Final = r"^(\*|https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?)$"
 
@@ -100,7 +101,11 @@ def check_requirements_file(path: str) -> str:
 
 
 Requirements: TypeAlias = Annotated[
-    Annotated[List[Annotated[str, Field(min_length=1, max_length=2_000)]], Field(max_length=500), Tag("list")]
+    Annotated[
+        List[Annotated[str, Field(min_length=1, max_length=2_000)]],
+        Field(max_length=500, json_schema_extra=_ONCE),
+        Tag("list"),
+    ]
     | Annotated[InnerPath, AfterValidator(check_requirements_file), Tag("text")],
     Discriminator(_list_or_text),
 ]
@@ -213,7 +218,7 @@ class Manifest(Strict):
     """Jobs that run at their time."""
     processes: Annotated[
         dict[
-            Annotated[str, AfterValidator(check_process)],
+            Annotated[str, AfterValidator(check_process), WithJsonSchema({"type": "string", "pattern": _NAME})],
             Annotated[str, Field(max_length=2_000), AfterValidator(check_command)],
         ],
         Field(max_length=16, examples=[{"worker": "celery -A tasks worker"}]),
@@ -247,20 +252,13 @@ class Manifest(Strict):
                 WithJsonSchema({"type": "string", "pattern": _NAME, "examples": ["auth"]}),
             ]
         ],
-        Field(max_length=100),
+        Field(max_length=100, json_schema_extra=_ONCE),
     ] = ()
     """Services that are released first when both change in one sync."""
-    watch: Annotated[List[Glob], Field(max_length=100)] = ()
+    watch: Annotated[List[Glob], Field(max_length=100, json_schema_extra=_ONCE)] = ()
     """Paths outside the folder that belong to the service, from the repository's root."""
     suspend: bool = False
     """Leave whatever runs as it is."""
-
-    @field_validator("*", mode="after")
-    @classmethod
-    def _available(cls, value: Any, info: ValidationInfo) -> Any:
-        if value and info.field_name in NOT_YET:
-            refuse("not-available", "{name} is not available in this version", remedy="remove it", at_key=True)
-        return value
 
     @field_validator("replicas", mode="before")
     @classmethod
@@ -302,6 +300,14 @@ class Manifest(Strict):
         if isinstance(info.context, dict) and info.context.get("service") in names:
             refuse("not-valid", "a service cannot depend on itself", remedy="remove its own name")
         return names
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _available(cls, value: Any, info: ValidationInfo) -> Any:
+        """The last validator, so that a mistake in such a field is told in its own words first."""
+        if value and info.field_name in NOT_YET:
+            refuse("not-available", "{name} is not available in this version", remedy="remove it", at_key=True)
+        return value
 
     @property
     def suites(self) -> tuple[str | Mapping[str, Any], ...] | None:

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, WithJsonSchema
 from reconciler.model.diagnosis import refuse
 
 LONGEST: Final = 512
-PATTERN: Final = r"^(?!/)(?!.*(^|/)\.\.?(/|$))(?!.*//)[^\\\s]([^\\\n]*[^\\\s/])?$"
+PATTERN: Final = r"^(?!/)(?!.*(^|/)\.\.?(/|$))(?!.*//)(?!.*\*\*)[^\\\s]([^\\\n]*[^\\\s/])?$"
 
 
 def check_path(path: str) -> str:

@@ -84,7 +84,7 @@ class PlatformFile(Strict):
     overrides: dict[str, Any] = Field(default_factory=dict, max_length=5_000)
     """Manifest fields by service, merged over its own: the operator's word."""
     prune: Prune = Prune()
-    """What may be taken away."""
+    """What may be taken away when git no longer holds it."""
 
 
 @dataclass(frozen=True, slots=True)

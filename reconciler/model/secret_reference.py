@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator
 
-from reconciler.model.diagnosis import did_you_mean, refuse
+from reconciler.model.diagnosis import did_you_mean, one_of, refuse
 from reconciler.model.strict import Strict
 from reconciler.model.variable import PATTERN as VARIABLE
 from reconciler.model.variable import VariableName, check_variable
@@ -35,7 +35,7 @@ class SecretReference(Strict):
         max_length=500,
         description="Where the value is kept, `provider:path#key`; without it, the default store under the same name.",
         examples=["store:OTHER_NAME", "env:STRIPE_KEY", "file:secrets.env#STRIPE_KEY"],
-        pattern=None,
+        json_schema_extra={"pattern": rf"^({'|'.join((*PROVIDERS, *NOT_YET))}):[^\s#]+(#[^\s#]+)?$"},
     )
     optional: bool = Field(False, description="Start without it when there is no such secret.")
 
@@ -57,13 +57,13 @@ class SecretReference(Strict):
             refuse(
                 "not-available",
                 f"secrets from `{provider}:` are not available in this version",
-                expected=f"one of {', '.join(f'`{each}:`' for each in PROVIDERS)}",
+                expected=one_of([f"{each}:" for each in PROVIDERS]),
             )
         if provider not in PROVIDERS:
             refuse(
                 "unknown-value",
                 "{name} names an unknown provider of secrets",
-                expected=f"one of {', '.join(f'`{each}:`' for each in PROVIDERS)}",
+                expected=one_of([f"{each}:" for each in PROVIDERS]),
                 remedy=did_you_mean(provider, PROVIDERS),
             )
         if provider in ("env", "store") and re.fullmatch(VARIABLE, match[2]):
@@ -80,4 +80,6 @@ def _written_short(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-Secret = Annotated[SecretReference, BeforeValidator(_written_short)]
+Secret = Annotated[
+    SecretReference, BeforeValidator(_written_short, json_schema_input_type=VariableName | SecretReference)
+]

@@ -4,8 +4,12 @@ import pytest
 import yaml
 from pydantic import BaseModel, ConfigDict
 
+from reconciler.model.diagnosis import MAX_PROBLEMS
 from reconciler.model.document import Document, Invalid, Part, load, parse, validate
+from reconciler.model.names import ServiceName
+from reconciler.model.platform import Platform, effective
 from reconciler.model.problem import Problem
+from tests.manifest.corpus import CORPUS, Hostile
 
 FILE = "services/tasks/service.yaml"
 
@@ -91,87 +95,25 @@ def test_ordinary_files_read_as_pyyaml_reads_them(text: str) -> None:
     assert read(text).data == yaml.safe_load(text)
 
 
-@pytest.mark.parametrize(
-    ("text", "code", "place"),
-    [
-        pytest.param("a: &x 1", "anchor", (1, 4), id="an anchor"),
-        pytest.param("a: *x", "alias", (1, 4), id="an alias"),
-        pytest.param("a: &a [*a]", "anchor", (1, 4), id="a list inside itself"),
-        pytest.param("<<: {a: 1}", "merge-key", (1, 1), id="a merge key"),
-        pytest.param("a: !!int abc", "tag", (1, 4), id="a tag with a wrong value"),
-        pytest.param('a: !!int ""', "tag", (1, 4), id="a tag with an empty value"),
-        pytest.param("a: !!bool maybe", "tag", (1, 4), id="a boolean tag"),
-        pytest.param("a: !!float x", "tag", (1, 4), id="a float tag"),
-        pytest.param("a: !!python/object/apply:os.system [id]", "tag", (1, 4), id="a Python tag"),
-        pytest.param("!x a: 1", "tag", (1, 1), id="a tag on a key"),
-        pytest.param("%YAML 1.1\n---\na: 1", "directive", (1, 1), id="a directive"),
-        pytest.param("a: 1\na: 2", "duplicate-key", (2, 1), id="a key written twice"),
-        pytest.param("a: {b: 1, 'b': 2}", "duplicate-key", (1, 11), id="a key written twice, quoted once"),
-        pytest.param("1: a\n'1': b", "duplicate-key", (2, 1), id="a number and its text as keys"),
-        pytest.param("[" * 100_000, "too-deep", (1, 33), id="brackets without end"),
-        pytest.param("{" * 100_000, "too-deep", (1, 33), id="braces without end"),
-        pytest.param("a: " + "[" * 40 + "]" * 40, "too-deep", (1, 36), id="balanced brackets, too deep"),
-        pytest.param("- " * 100_000, "too-deep", (1, 65), id="dashes without end"),
-        pytest.param("? " * 500, "too-deep", (1, 65), id="question marks without end"),
-        pytest.param("".join(" " * n + "a:\n" for n in range(300)), "too-deep", (33, 33), id="indentation without end"),
-        pytest.param("".join(f"k{n}: v\n" for n in range(20_000)), "too-many-values", (2500, 8), id="20,000 keys"),
-        pytest.param("a: [" + "1," * 100_000 + "]", "too-many-values", (1, 9999), id="100,000 numbers"),
-        pytest.param("a" * 10_000_000, "file-too-large", (1, 1), id="10 MB"),
-        pytest.param("", "not-a-mapping", (1, 1), id="nothing"),
-        pytest.param("\n\n", "not-a-mapping", (1, 1), id="blank lines"),
-        pytest.param("# only\n# comments\n", "not-a-mapping", (1, 1), id="only comments"),
-        pytest.param("- a\n- b", "not-a-mapping", (1, 1), id="a list"),
-        pytest.param("text", "not-a-mapping", (1, 1), id="a scalar"),
-        pytest.param("---\n", "not-a-mapping", (2, 1), id="an empty document"),
-        pytest.param("a: 1\n---\nb: 2", "several-documents", (2, 1), id="two documents"),
-        pytest.param("a: " + "1" * 5_000, "number-too-long", (1, 4), id="a number of 5,000 digits"),
-        pytest.param("a: .nan", "not-finite", (1, 4), id="not a number"),
-        pytest.param("a: -.inf", "not-finite", (1, 4), id="minus infinity"),
-        pytest.param("a: 1e999", "not-finite", (1, 4), id="a number that overflows"),
-        pytest.param("a: \x00", "hidden-character", (1, 4), id="NUL"),
-        pytest.param("a: \x1b[31m", "hidden-character", (1, 4), id="a terminal's escape"),
-        pytest.param("a: b\rc: d", "hidden-character", (1, 5), id="a lone carriage return"),
-        pytest.param("a: \u202egpj.exe", "hidden-character", (1, 4), id="text turned around"),
-        pytest.param("a: b\u2028c: d", "hidden-character", (1, 5), id="a line separator"),
-        pytest.param("a\u200b: 1", "hidden-character", (1, 2), id="a space without width in a name"),
-        pytest.param('a: "\\u202e"', "hidden-character", (1, 4), id="text turned around by an escape"),
-        pytest.param('a: "\\ud800"', "hidden-character", (1, 4), id="half a surrogate pair"),
-        pytest.param('a: "\\0"', "hidden-character", (1, 4), id="NUL by an escape"),
-        pytest.param('"\\u202e": 1', "hidden-character", (1, 1), id="a name turned around by an escape"),
-        pytest.param("a: 1\n".encode("utf-16"), "not-utf-8", (1, 1), id="UTF-16 with its mark"),
-        pytest.param("a: 1\n".encode("utf-16-le"), "hidden-character", (1, 2), id="UTF-16 without a mark"),
-        pytest.param(b"a: 1\nb: \xff\xfe", "not-utf-8", (2, 4), id="bytes that are no text"),
-        pytest.param("\ud800".encode("utf-8", "surrogatepass"), "not-utf-8", (1, 1), id="a surrogate in bytes"),
-        pytest.param("? [a]\n: b", "key-not-text", (1, 3), id="a list as a key"),
-        pytest.param("{a: 1}: 2", "key-not-text", (1, 1), id="a mapping as a key"),
-        pytest.param("? \n: x", "empty-key", (1, 2), id="no key at all"),
-        pytest.param("a:\n\t- b", "syntax", (2, 1), id="a tab"),
-        pytest.param("a: @b", "syntax", (1, 4), id="a reserved character"),
-        pytest.param("a: b: c", "syntax", (1, 5), id="two colons"),
-        pytest.param("a: 'b", "syntax", (1, 6), id="a quote left open"),
-        pytest.param("a: [b, c\nd: e", "syntax", (2, 2), id="a bracket left open"),
-        pytest.param("a:\n  b: 1\n c: 2", "syntax", (3, 2), id="indentation that fits nothing"),
-        pytest.param("a\nb: 1", "syntax", (2, 2), id="a line without a colon"),
-        pytest.param('a: "\\q"', "syntax", (1, 6), id="an unknown escape"),
-        pytest.param("a: |x\n  b", "syntax", (1, 5), id="words after a bar"),
-        pytest.param("a: [b]]", "syntax", (1, 7), id="a bracket too many"),
-        pytest.param("a: - b", "syntax", (1, 4), id="a list on the line of its name"),
-    ],
-)
-def test_is_refused_with_its_place(text: str | bytes, code: str, place: tuple[int, int]) -> None:
-    problem = refused(text)[0]
-    assert (problem.code, (problem.line, problem.column)) == (code, place)
+@pytest.mark.parametrize("hostile", CORPUS, ids=lambda hostile: hostile.name)
+def test_is_refused_with_its_place(hostile: Hostile) -> None:
+    with pytest.raises(Invalid) as raised:
+        effective(Platform(), load(hostile.content, FILE), ServiceName("tasks"))
+    problem = raised.value.problems[0]
+    assert (problem.code, (problem.line, problem.column)) == (hostile.code, hostile.place)
+    assert len(raised.value.problems) <= MAX_PROBLEMS + 1
+    assert len(repr(raised.value.problems)) < 100_000
 
 
-def test_an_alias_bomb_costs_nothing() -> None:
-    levels = ["l0: &l0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]"]
-    levels += [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 10)]
-    assert {problem.code for problem in refused("\n".join(levels))} == {"anchor", "alias", "more-problems"}
+def test_the_corpus_does_not_shrink() -> None:
+    assert len(CORPUS) >= 75
+    assert len({hostile.code for hostile in CORPUS}) >= 20
 
 
-def test_a_merge_bomb_costs_nothing() -> None:
-    levels = ["l0: {a: 1}"] + [f"l{n}:\n  <<: [{', '.join(['{a: 1}'] * 9)}]" for n in range(1, 9)]
-    assert {problem.code for problem in refused("\n".join(levels))} == {"merge-key"}
+def test_bombs_cost_no_more_than_their_text() -> None:
+    bombs = [hostile for hostile in CORPUS if hostile.name.endswith("bomb")]
+    codes = {problem.code for bomb in bombs for problem in refused(bomb.content)}
+    assert codes == {"anchor", "alias", "merge-key", "more-problems"}
 
 
 def test_both_lines_of_a_duplicate_key_are_named() -> None:
