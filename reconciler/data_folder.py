@@ -15,7 +15,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from reconciler.settings import Misconfigured
+from reconciler.misconfigured import Misconfigured
 
 VERSION = 1
 TOKEN_PREFIX = "rcl_"  # noqa: S105 - what every token begins with

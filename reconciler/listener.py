@@ -9,7 +9,7 @@ import ipaddress
 import socket
 import time
 
-from reconciler.settings import Misconfigured
+from reconciler.misconfigured import Misconfigured
 
 BACKLOG = 4096
 

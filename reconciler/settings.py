@@ -9,10 +9,6 @@ from pathlib import Path
 from typing import Any
 
 
-class Misconfigured(Exception):
-    """What was asked for cannot be done as asked: one line for the operator, and exit code 2."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     repository: str

@@ -13,7 +13,7 @@ import typer
 from reconciler.cli import doctor, history, logs, new, plan, schema, serve, status, sync
 from reconciler.cli.server import Unreachable
 from reconciler.cli.terminal import complain
-from reconciler.settings import Misconfigured
+from reconciler.misconfigured import Misconfigured
 
 WRONG, UNREACHABLE = 2, 3
 

@@ -174,7 +174,7 @@ def _limits(data: Path) -> Iterator[Finding]:
 def _port(host: str, port: int, flag: str, data: Path) -> Finding:
     from reconciler.data_folder import read_address
     from reconciler.listener import listen
-    from reconciler.settings import Misconfigured
+    from reconciler.misconfigured import Misconfigured
 
     try:
         listen(host, port, flag).close()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reconciler.cli.terminal import say
-from reconciler.settings import Misconfigured
+from reconciler.misconfigured import Misconfigured
 
 if TYPE_CHECKING:
     from reconciler.model.platform import Platform

@@ -8,7 +8,7 @@ import typer
 
 from reconciler.cli.server import DATA, DataOption, JsonOption, find
 from reconciler.cli.terminal import Cell, safe, say, say_table, short
-from reconciler.settings import Misconfigured
+from reconciler.misconfigured import Misconfigured
 
 SHADES = {"start": "green", "replace": "yellow", "remove": "red", "hold": "dim"}
 

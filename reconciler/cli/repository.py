@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reconciler.misconfigured import Misconfigured
 from reconciler.model.failure import Failure
-from reconciler.settings import Misconfigured
 from reconciler.source.address import Address, check_branch, parse_address
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from reconciler.settings import Misconfigured
+from reconciler.misconfigured import Misconfigured
 
 
 def add_to(app: typer.Typer) -> None:

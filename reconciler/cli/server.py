@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import typer
 
 from reconciler.data_folder import read_address, read_admin_token
-from reconciler.settings import Misconfigured
+from reconciler.misconfigured import Misconfigured
 
 ANSWERS_WITHIN = 30.0
 PAGE = 500

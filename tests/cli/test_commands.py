@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -21,20 +23,38 @@ from tests.api.test_logs import record
 from tests.cli.running import environment, reconciler, served
 from tests.waiting import until_sync
 
+
+@dataclass
+class Running:
+    platform: Still
+    data: Path
+    url: str
+
+
 EVIL = "\x1b]0;owned\x07\x1b[2J\u202e"
 
 
-@pytest.fixture
-def platform(tmp_path: Path) -> Still:
-    return Still(service("notes"), service("tasks"), logs=tmp_path / "logs")
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One server for all tests; each begins with the same platform."""
+    folder = tmp_path_factory.mktemp("running")
+    platform = Still(logs=folder / "logs")
+    with served(platform, folder / "data") as url:
+        yield Running(platform, folder / "data", url)
 
 
 @pytest.fixture
-def data(platform: Still, tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "data"
-    with served(platform, folder) as url:
-        (tmp_path / "url").write_text(url)
-        yield folder
+def platform(running: Running) -> Iterator[Still]:
+    logs = running.platform.folder
+    running.platform.__init__(service("notes"), service("tasks"), logs=logs)  # type: ignore[misc]
+    (logs / "tasks").mkdir(parents=True)
+    yield running.platform
+    shutil.rmtree(logs)
+
+
+@pytest.fixture
+def data(running: Running, platform: Still) -> Path:
+    return running.data
 
 
 def test_status_shows_every_service_at_a_glance(platform: Still, data: Path) -> None:
@@ -99,8 +119,7 @@ def test_what_comes_from_services_moves_no_cursor(platform: Still, data: Path) -
     platform.all["tasks"] = service(
         "tasks", condition("Stalled", "True", "ImportFailed", EVIL), detail=EVIL, description=EVIL
     )
-    (data.parent / "logs" / "tasks").mkdir(parents=True)
-    (data.parent / "logs" / "tasks" / "current.jsonl").write_bytes(record(1, message=EVIL, request=EVIL))
+    (platform.folder / "tasks" / "current.jsonl").write_bytes(record(1, message=EVIL, request=EVIL))
     for command in (
         ["status"],
         ["status", "tasks"],
@@ -179,9 +198,7 @@ def test_history_of_syncs_and_of_one_service(platform: Still, data: Path) -> Non
 
 
 def test_logs_are_printed_and_followed_until_ctrl_c(platform: Still, data: Path) -> None:
-    folder = data.parent / "logs" / "tasks"
-    folder.mkdir(parents=True)
-    current = folder / "current.jsonl"
+    current = platform.folder / "tasks" / "current.jsonl"
     current.write_bytes(record(1, request="r-1") + record(2, message="Traceback:\n  boom", level="ERROR"))
     done = reconciler("logs", "tasks", "--data", str(data))
     assert done.stdout.splitlines() == [
@@ -244,9 +261,8 @@ def test_a_wrong_token_is_2_with_a_remedy(data: Path) -> None:
     assert "does not know this token; set RECONCILER_TOKEN" in done.stderr
 
 
-def test_the_environment_names_another_server(data: Path, tmp_path: Path) -> None:
-    url = (tmp_path / "url").read_text()
-    done = reconciler("status", RECONCILER_URL=f"{url}/", RECONCILER_TOKEN=TOKEN, cwd=tmp_path)
+def test_the_environment_names_another_server(running: Running, data: Path, tmp_path: Path) -> None:
+    done = reconciler("status", RECONCILER_URL=f"{running.url}/", RECONCILER_TOKEN=TOKEN, cwd=tmp_path)
     assert done.returncode == 0
 
 
@@ -255,7 +271,7 @@ def test_a_token_from_a_folder_is_not_sent_to_an_address_from_elsewhere(data: Pa
     assert (done.returncode, done.stderr) == (2, "reconciler: RECONCILER_URL is set, but RECONCILER_TOKEN is not\n")
 
 
-@pytest.mark.parametrize("command", [["status"], ["sync"], ["plan"], ["history"], ["logs", "x"]])
+@pytest.mark.parametrize("command", [["status"], ["logs", "x"]])
 def test_no_server_is_one_line_and_3(tmp_path: Path, command: list[str]) -> None:
     done = reconciler(*command, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (3, "")

@@ -4,7 +4,8 @@ import logging
 import sys
 from pathlib import Path
 
-from reconciler.settings import Misconfigured, Settings
+from reconciler.misconfigured import Misconfigured
+from reconciler.settings import Settings
 from reconciler.supervisor import serve
 
 STAND_IN = str(Path(__file__).parent / "stand_in.py")
