@@ -16,6 +16,7 @@ from reconciler.model.position import HIDDEN, Origin, Path, Position, excerpt, i
 from reconciler.model.problem import Problem
 
 MAX_BYTES: Final = 256 * 1024
+MAX_LINES: Final = 10_000
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -140,7 +141,9 @@ def _child(spot: Spot, step: str | int) -> Spot | None:
 def _decode(text: bytes, file: str) -> str:
     if len(text) > MAX_BYTES:
         message = f"this file has {len(text):,} bytes; {MAX_BYTES:,} are allowed"
-        raise Invalid([Problem(message, "file-too-large", file=file, line=1, column=1, remedy="split it")])
+        raise Invalid([_too_large(message, file)])
+    if (lines := text.count(b"\n")) > MAX_LINES:
+        raise Invalid([_too_large(f"this file has {lines:,} lines; {MAX_LINES:,} are allowed", file)])
     text = text.removeprefix(b"\xef\xbb\xbf")
     try:
         decoded = text.decode("utf-8")
@@ -150,6 +153,10 @@ def _decode(text: bytes, file: str) -> str:
     if hidden := HIDDEN.search(decoded):
         raise Invalid([_hidden_character(decoded, hidden.start(), file)])
     return decoded
+
+
+def _too_large(message: str, file: str) -> Problem:
+    return Problem(message, "file-too-large", file=file, line=1, column=1, remedy="split it")
 
 
 def _not_utf8(text: bytes, at: int, file: str) -> Problem:

@@ -11,7 +11,7 @@ import re
 from yaml.error import Mark
 from yaml.parser import Parser
 from yaml.reader import Reader
-from yaml.scanner import Scanner
+from yaml.scanner import Scanner, SimpleKey
 from yaml.tokens import ScalarToken, Token
 
 MAX_DEPTH = 32
@@ -21,7 +21,11 @@ _WORD = r"(?>[^\0 \t\n:]|:(?![\0 \t\n]))++"
 _FLOW_WORD = r"(?>[^\0 \t\n:,?\[\]{}]|:(?![\0 \t\n,\[\]{}]))++"
 _BLOCK_PLAIN = re.compile(rf"{_WORD}(?> ++(?!#){_WORD})*+")
 _FLOW_PLAIN = re.compile(rf"{_FLOW_WORD}(?> ++(?!#){_FLOW_WORD})*+")
-_QUOTED = {'"': re.compile(r'"([^"\\\n\0]*+)"'), "'": re.compile(r"'([^'\n\0]*+)'(?!')")}
+_QUOTED = {
+    '"': re.compile(r'"((?>[^"\\\n\0]++|\\[^\n\0])*+)"'),
+    "'": re.compile(r"'([^'\n\0]*+)'(?!')"),
+}
+_ESCAPE = re.compile(r"\\.")
 _BLANKS = re.compile(r" *+")
 _NEXT_LINE = re.compile(r"\n[ \n]*+")
 
@@ -43,6 +47,10 @@ class BoundedParser(Reader, Scanner, Parser):
     line: int
     column: int
     flow_level: int
+    done: bool
+    tokens: list[Token]
+    tokens_taken: int
+    possible_simple_keys: dict[int, SimpleKey]
     indent: int
     allow_simple_key: bool
 
@@ -56,6 +64,16 @@ class BoundedParser(Reader, Scanner, Parser):
 
     def prefix(self, length: int = 1) -> str:
         return self.buffer[self.pointer : self.pointer + length]
+
+    def need_more_tokens(self) -> bool:
+        if self.done:
+            return False
+        if not self.tokens:
+            return True
+        if not self.possible_simple_keys:
+            return False
+        self.stale_possible_simple_keys()
+        return any(key.token_number == self.tokens_taken for key in self.possible_simple_keys.values())
 
     def forward(self, length: int = 1) -> None:
         start = self.pointer
@@ -92,11 +110,12 @@ class BoundedParser(Reader, Scanner, Parser):
 
     def scan_flow_scalar(self, style: str) -> ScalarToken:
         match = _QUOTED[style].match(self.buffer, self.pointer)
-        if match is None:
+        text = match and (match[1] if style == "'" else _unescaped(match[1]))
+        if match is None or text is None:
             return Scanner.scan_flow_scalar(self, style)
         start = self.get_mark()
         self.forward(match.end() - self.pointer)
-        return ScalarToken(match.group(1), False, start, self.get_mark(), style)
+        return ScalarToken(text, False, start, self.get_mark(), style)
 
     def fetch_flow_collection_start(self, token_class: type[Token]) -> None:
         """The scanner reads ahead of the events that carry the depth, and its cost grows with the square of it."""
@@ -114,6 +133,16 @@ class BoundedParser(Reader, Scanner, Parser):
         first = below.end()
         column = first - self.buffer.rfind("\n", 0, first) - 1
         return column > self.indent and self.buffer[first] not in "#\0"
+
+
+def _unescaped(text: str) -> str | None:
+    """The text behind one-letter escapes; None where it has others, which PyYAML reads and explains."""
+    if "\\" not in text:
+        return text
+    try:
+        return _ESCAPE.sub(lambda escape: Scanner.ESCAPE_REPLACEMENTS[escape[0][1]], text)
+    except KeyError:
+        return None
 
 
 def _end(pattern: re.Pattern[str], text: str, start: int) -> int:
