@@ -11,9 +11,9 @@ HAS_WHEELS = "platform_python_implementation == 'CPython' and platform_machine i
 BASE = from_list(
     (
         "fastapi",
-        "uvicorn>=0.30",
+        "uvicorn>=0.35",
         "httptools>=0.6.1",
         f"uvloop>=0.19; sys_platform != 'win32' and {HAS_WHEELS}",
-        "websockets>=12",
+        "websockets>=13",
     )
 )

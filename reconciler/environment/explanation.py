@@ -15,6 +15,8 @@ from reconciler.model.failure import Failure
 from reconciler.model.requirement import Requirements
 
 DETAIL = 2_000
+LONGEST = 300
+WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 CHATTER = re.compile(
     r"^(?:Using Python|Using CPython|Creating virtual|Resolved \d|Prepared \d|Downloading | Downloaded ).*\n?", re.M
 )
@@ -59,7 +61,7 @@ RULES = (
     ),
     _rule(
         "index-unavailable",
-        r"lack of valid authentication|\(403 Forbidden\)|\(401 Unauthorized\)",
+        r"lack of valid authentication|40[13] (?:Forbidden|Unauthorized)",
         "the package index refuses our access",
         "Check the credentials in the server's index address",
         passes=True,
@@ -129,16 +131,15 @@ def explain(ran: Ran, asked: Requirements, python: str, places: Mapping[str, str
     detail = shorten(ran.words, places)
     if "(os error 28)" in ran.words or "(os error 122)" in ran.words:
         return Explanation("disk-full", disk_full(detail))
-    flat = " ".join(ran.words.split())
+    flat = _readable(ran.words)
     rule = next((rule for rule in RULES if rule.sign.search(flat)), OTHERWISE)
     packages = _packages(rule, flat)
     said = {"packages": ", ".join(packages) or "a package", "first": next(iter(packages), ""), "python": python}
     message, remedy = rule.message.format(**said), rule.remedy.format(**said)
     if rule.passes or (rule is OTHERWISE and ran.code != 1):
         return Explanation(rule.code, wait(rule.code, message, remedy, detail=detail), packages)
-    blamed = next((name for name in packages or _named(flat, asked) if asked.named(name)), "")
-    failure = stalled(rule.code, message, remedy, asked=asked, package=blamed, detail=detail)
-    return Explanation(rule.code, failure, packages)
+    line = asked.named(packages or WORD.findall(flat))
+    return Explanation(rule.code, stalled(rule.code, message, remedy, line=line, detail=detail), packages)
 
 
 def shorten(words: str, places: Mapping[str, str]) -> str:
@@ -154,6 +155,6 @@ def _packages(rule: _Rule, words: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip(".,") for name in found if name))
 
 
-def _named(words: str, asked: Requirements) -> tuple[str, ...]:
-    """The first package that uv speaks of and somebody asked for."""
-    return tuple(name for name in re.findall(r"[A-Za-z0-9][A-Za-z0-9._-]*", words) if asked.named(name))[:1]
+def _readable(words: str) -> str:
+    """On one line, without what no person could have named: some signs are slow to look for in endless words."""
+    return " ".join(word for word in words.split() if len(word) < LONGEST)

@@ -2,7 +2,7 @@
 
 from reconciler.model.failure import Reason, Stalled, Wait
 from reconciler.model.problem import Problem
-from reconciler.model.requirement import Requirements
+from reconciler.model.requirement import Line
 
 AGAIN = 30.0
 
@@ -11,10 +11,7 @@ class Killed(Wait):
     """Somebody ended the program in the middle: no fault of the requirements."""
 
 
-def stalled(
-    code: str, message: str, remedy: str, *, asked: Requirements | None = None, package: str = "", detail: str = ""
-) -> Stalled:
-    line = asked.named(package) if asked is not None and package else None
+def stalled(code: str, message: str, remedy: str, *, line: Line | None = None, detail: str = "") -> Stalled:
     problem = line.problem(code, message, remedy) if line else Problem(message, code, remedy=remedy)
     return Stalled(Reason.REQUIREMENTS_FAILED, message, problems=(problem,), detail=detail or None)
 

@@ -56,13 +56,12 @@ def skeleton(folder: Path) -> Skeleton:
 
 
 def inspect(folder: Path, before: Skeleton, trusted: Collection[str]) -> tuple[Problem, ...]:
-    """Everything that would run by itself or reach out of the environment."""
+    """Everything that would run by itself, or alter how Python starts. Files beyond the folder uv never writes."""
     packages = next((folder / "lib").glob("python*/site-packages"))
     owners = dict(_owners(packages))
     return (
         *_changed(folder, before),
         *_strange(folder, before),
-        *_outside(folder, packages),
         *_starting(packages, owners, trusted),
     )
 
@@ -93,16 +92,6 @@ def _strange(folder: Path, before: Skeleton) -> Iterator[Problem]:
         if count > MOST_FILES:
             yield Problem(f"the packages have more than {MOST_FILES} files", "too-many-files", remedy="Require less")
             return
-
-
-def _outside(folder: Path, packages: Path) -> Iterator[Problem]:
-    """Files that a package says it has, beyond the environment. uv does not write them; nobody means well by it."""
-    for record in packages.glob("*.dist-info/RECORD"):
-        for path in _recorded(record):
-            if not Path(os.path.normpath(packages / path)).is_relative_to(folder):
-                owner = _owner(record)
-                yield _problem("file-outside", f"{owner} names a file outside the environment: {path}", owner)
-                break
 
 
 def _starting(packages: Path, owners: Mapping[str, str], trusted: Collection[str]) -> Iterator[Problem]:

@@ -206,7 +206,7 @@ def _narrow(row: Resolved, named: set[str], asked: Requirements) -> Resolved:
     if not kept:
         message = f"none of the files of {row.name} {row.version} in the index has the hash that is asked for"
         remedy = "Find out why the files changed before you write other hashes"
-        raise stalled("hash-mismatch", message, remedy, asked=asked, package=row.name)
+        raise stalled("hash-mismatch", message, remedy, line=asked.named((row.name,)))
     return replace(row, hashes=kept)
 
 
@@ -218,7 +218,7 @@ def _check_complete(resolved: Sequence[Resolved], asked: Requirements) -> None:
         if row.name not in locked and row.name not in ours:
             message = f"service.lock does not list {row.name}, which {row.parents[0]} needs"
             remedy = "Run `reconciler lock` and commit what it writes"
-            raise stalled("lock-incomplete", message, remedy, asked=asked, package=row.parents[0])
+            raise stalled("lock-incomplete", message, remedy, line=asked.named(row.parents))
 
 
 def _reached(resolved: Sequence[Resolved]) -> set[str]:

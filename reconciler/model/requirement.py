@@ -103,10 +103,10 @@ class Requirements:
     def accepts(self, python: str) -> bool:
         return self.python is None or SpecifierSet(self.python).contains(python, prereleases=True)
 
-    def named(self, name: str) -> Line | None:
-        """Where the package was asked for."""
-        wanted = canonicalize_name(name)
-        return next((line for line in self.origin if wanted in _name_of(line.text)), None)
+    def named(self, names: Iterable[str]) -> Line | None:
+        """Where the first of these that was asked for was asked for."""
+        lines = {name: line for line in self.origin for name in _name_of(line.text)}
+        return next((lines[name] for name in map(canonicalize_name, names) if name in lines), None)
 
 
 @dataclass(frozen=True, slots=True)
