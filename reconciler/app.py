@@ -24,7 +24,7 @@ import uvicorn
 
 from reconciler import log as terminal
 from reconciler.api import Access, build
-from reconciler.control.boot import come_back
+from reconciler.control.boot import close_interrupted_syncs, come_back, failed_before
 from reconciler.control.deployment import Workshop
 from reconciler.control.folders import Folders
 from reconciler.control.ledger import Ledger
@@ -88,10 +88,11 @@ async def serve(place: Place, settings: Settings) -> int:
         engine = LocalEngine(zygotes, Ledger(journal), partial(WorkerSockets.fresh, place.run))
         traffic = Traffic(place.run)
         shop = Workshop(journal, environments, engine, folders, asyncio.Semaphore(2 * (os.cpu_count() or 2)))
-        loop = Loop(mirror, Reader(settings.allow_urls), shop, traffic, journal)
-        lives = await come_back(journal, folders, zygotes, engine)
-        loop.restore(lives)
-        await traffic.open({live.recipe.prefix: live.crew for live in lives})
+        loop = Loop(mirror, Reader(settings.allow_urls), shop, traffic, zygotes)
+        returned = await come_back(journal, folders, zygotes, engine)
+        loop.restore(((one.live, one.past) for one in returned), await failed_before(journal))
+        await close_interrupted_syncs(journal)
+        await traffic.open({one.live.recipe.prefix: one.live.crew for one in returned})
         server = _server(Overview(loop, mirror, journal, folders.logs), settings)
         tasks = [
             asyncio.create_task(loop.run()),

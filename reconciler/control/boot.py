@@ -9,15 +9,17 @@ the former control died, and is thrown away: the next sync plans it anew.
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from reconciler.control.folders import Folders
-from reconciler.control.lane import Live
+from reconciler.control.lane import PAST_KEPT, Live, Past
+from reconciler.control.loop import Failed
 from reconciler.control.recipe import Recipe
-from reconciler.model.failure import Failure, Reason
-from reconciler.model.names import EnvironmentId
+from reconciler.model.failure import Failure, Reason, Stalled
+from reconciler.model.names import Digest, EnvironmentId, ServiceName
 from reconciler.store.journal import Journal, Transaction
 from reconciler.store.rows import Phase, ReleaseRow, WorkerRow
 from reconciler.worker.crew import LocalEngine
@@ -28,10 +30,17 @@ from reconciler.worker.zygote import Zygote, Zygotes
 log = logging.getLogger(__name__)
 
 STARTS_AT_ONCE = 8
+PAST_SEARCHED = 20
 INTERRUPTED = "the control plane ended while this was under way"
 
 
-async def come_back(journal: Journal, folders: Folders, zygotes: Zygotes, engine: LocalEngine) -> tuple[Live, ...]:
+@dataclass(frozen=True, slots=True)
+class Returned:
+    live: Live
+    past: tuple[Past, ...]
+
+
+async def come_back(journal: Journal, folders: Folders, zygotes: Zygotes, engine: LocalEngine) -> tuple[Returned, ...]:
     """The live releases of a former control, each with a crew."""
     releases = await journal.write(_live_releases)
     workers = await _find_workers(journal, folders, zygotes, releases)
@@ -41,6 +50,21 @@ async def come_back(journal: Journal, folders: Folders, zygotes: Zygotes, engine
         *(_bring_back(row, _of(row, workers), journal, folders, engine, slots) for row in releases)
     )
     return tuple(live for live in lives if live is not None)
+
+
+async def failed_before(journal: Journal) -> Failed:
+    """What a former control tried in vain; it stays so until a digest changes or somebody asks."""
+    failed: dict[ServiceName, dict[Digest, Failure]] = {}
+    for row in await journal.failed_digests():
+        told = Stalled(row.reason, row.message, problems=row.problems, detail=row.detail)
+        failed.setdefault(row.service, {})[row.digest] = told
+    return dict(failed)
+
+
+async def close_interrupted_syncs(journal: Journal) -> None:
+    """Syncs that nobody will finish; the one that starts now looks at the world afresh in their place."""
+    for row in await journal.unfinished_syncs():
+        await journal.finish_sync(row.id, "superseded", datetime.now(UTC), message=INTERRUPTED)
 
 
 def _live_releases(entries: Transaction) -> tuple[ReleaseRow, ...]:
@@ -116,7 +140,7 @@ async def _bring_back(
     folders: Folders,
     engine: LocalEngine,
     slots: asyncio.Semaphore,
-) -> Live | None:
+) -> Returned | None:
     recipe, environment = Recipe.from_plain(row.config), EnvironmentId(row.environment or "")
     # Numbers of workers are never used again, also not by a crew that does not remember them.
     crew = engine.crew(recipe.spec(row.id, environment, folders), used=await journal.workers_begun(row.id))
@@ -132,7 +156,7 @@ async def _bring_back(
         # The first sync finds it not running, and makes it anew from git.
         log.warning(failure.message, extra={"service": row.service, "release": row.id, "reason": failure.reason})
         return None
-    return Live(
+    live = Live(
         row.id,
         row.ingredients,
         recipe,
@@ -142,3 +166,11 @@ async def _bring_back(
         row.created_at,
         row.live_at or datetime.now(UTC),
     )
+    return Returned(live, await _past(journal, row))
+
+
+async def _past(journal: Journal, live: ReleaseRow) -> tuple[Past, ...]:
+    """Releases it could go back to, the newest last."""
+    page = await journal.releases(live.service, limit=PAST_SEARCHED)
+    once_live = [row for row in page.items if row.live_at is not None and row.id != live.id and row.environment]
+    return tuple(Past(row.id, EnvironmentId(row.environment or "")) for row in reversed(once_live[:PAST_KEPT]))

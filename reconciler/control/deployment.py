@@ -6,17 +6,18 @@ journal before each side effect, so that the next control knows what was under w
 
 import asyncio
 import shutil
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Protocol
 
 from reconciler.control.folders import Folders
 from reconciler.control.recipe import Recipe, recipe
 from reconciler.control.wanted import Wanted
 from reconciler.environment import Environment, Environments, Lock
 from reconciler.model.failure import Failure, Reason, Stalled, Wait
-from reconciler.model.names import ReleaseId, SyncId
-from reconciler.model.progress import Progress
+from reconciler.model.names import EnvironmentId, ReleaseId, SyncId
 from reconciler.source.tree import Tree
 from reconciler.store.journal import Journal
 from reconciler.store.rows import Phase
@@ -33,6 +34,16 @@ class Workshop:
     folders: Folders
     starts: asyncio.Semaphore
     """Bounds how many releases fork and import at once; nothing slow is awaited while it is held."""
+    preparing: Counter[EnvironmentId] = field(default_factory=Counter)
+    """Environments that releases under way need, also those that nothing runs in yet."""
+
+
+class Watcher(Protocol):
+    """Who is told how far it has come."""
+
+    candidate: ReleaseId | None
+
+    def say(self, phase: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +58,20 @@ class Candidate:
 
 class Deployment:
     def __init__(
-        self, workshop: Workshop, wanted: Wanted, open_tree: Callable[[], Tree], sync: SyncId, say: Progress
+        self, workshop: Workshop, wanted: Wanted, open_tree: Callable[[], Tree], sync: SyncId, watcher: Watcher
     ) -> None:
         self.wanted = wanted
-        self.release: ReleaseId | None = None
         self._shop = workshop
         self._open_tree = open_tree
         self._sync = sync
-        self._say = say
+        self._watcher = watcher
+        self._environment: EnvironmentId | None = None
+        self._say = watcher.say
 
     async def prove(self) -> Candidate:
         """Bring up everything that the switch needs; leave nothing behind when that fails."""
         wanted, made = self.wanted, recipe(self.wanted)
-        release = self.release = await self._shop.journal.begin_release(
+        release = self._watcher.candidate = await self._shop.journal.begin_release(
             wanted.name,
             wanted.ingredients.digest,
             wanted.ingredients,
@@ -72,12 +84,15 @@ class Deployment:
         )
         try:
             return await self._bring_up(release, made)
-        except Failure as failure:
-            await self._record(release, failure)
+        except BaseException as error:
+            await asyncio.shield(self._record(release, _as_failure(error)))
             raise
-        except asyncio.CancelledError:
-            await asyncio.shield(self._record(release, Wait(Reason.SUPERSEDED, "a newer commit made it pointless")))
-            raise
+
+    def close(self) -> None:
+        """It serves or it is gone: its environment is held by nobody on its account any more."""
+        if self._environment is not None:
+            self._shop.preparing[self._environment] -= 1
+            self._environment = None
 
     async def _bring_up(self, release: ReleaseId, made: Recipe) -> Candidate:
         journal = self._shop.journal
@@ -107,6 +122,8 @@ class Deployment:
     async def _build_environment(self) -> tuple[Environment, Lock]:
         environments = self._shop.environments
         lock = await environments.lock(self.wanted.requirements, self._say)
+        self._environment = lock.id
+        self._shop.preparing[lock.id] += 1
         return await environments.build(lock, self._say), lock
 
     async def _write_code(self, release: ReleaseId) -> None:
@@ -128,6 +145,14 @@ class Deployment:
         )
         home = self._shop.folders.release(self.wanted.name, release)
         await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
+
+
+def _as_failure(error: BaseException) -> Failure:
+    if isinstance(error, Failure):
+        return error
+    if isinstance(error, asyncio.CancelledError):
+        return Wait(Reason.SUPERSEDED, "a newer commit made it pointless")
+    return Wait(Reason.START_FAILED, f"{type(error).__name__}: {error}")
 
 
 def now() -> datetime:

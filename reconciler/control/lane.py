@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -33,6 +33,8 @@ BUG = "the reconciler itself failed; its log says how"
 FIRST_RETRY = 1.0
 LONGEST_RETRY = 300.0
 EVENTS = 20
+PAST_KEPT = 2
+"""How many releases a service can go back to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,14 @@ class Outcome:
     failure: Failure | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A release that was live once and could be again: its folder and its environment are kept."""
+
+    release: ReleaseId
+    environment: EnvironmentId
+
+
 DONE = Outcome("done")
 SUPERSEDED = Outcome("superseded")
 
@@ -68,8 +78,11 @@ class Lane:
         self.attempted: str | None = None
         self.applied: str | None = None
         self.changed: str | None = None
-        self.failed: set[Digest] = set()
+        self.failed: dict[Digest, Failure] = {}
+        """What was tried in vain, and why; not tried again until somebody asks."""
         self.suspended = False
+        self.past: deque[Past] = deque(maxlen=PAST_KEPT)
+        """Live before the one that is, the newest last."""
         self.events: deque[EventRow] = deque(maxlen=EVENTS)
         """The last that happened, oldest first."""
         self._syncing: str | None = None
@@ -92,6 +105,16 @@ class Lane:
     @property
     def busy(self) -> bool:
         return self._work is not None and not self._work.done()
+
+    @property
+    def needed(self) -> set[ReleaseId]:
+        """Releases whose folders must stay."""
+        named = {past.release for past in self.past}
+        return named | {one for one in (self.candidate, self.live and self.live.release) if one is not None}
+
+    @property
+    def environments(self) -> set[EnvironmentId]:
+        return {past.environment for past in self.past} | ({self.live.environment} if self.live else set())
 
     def tell(self) -> None:
         """Say anew how the service stands."""
@@ -157,8 +180,9 @@ class Lane:
 
     # Restoring what a former control left
 
-    def restore(self, live: Live) -> None:
+    def restore(self, live: Live, past: Iterable[Past]) -> None:
         self.live = live
+        self.past.extend(past)
         self.changed = live.recipe.revision
         self._attend(live.crew)
         self.tell()
@@ -196,20 +220,28 @@ class Lane:
             self.tell()
 
     async def _deploy(self, wanted: Wanted, open_tree: Callable[[], Tree], sync: SyncId) -> Outcome:
-        self._say("preparing")
+        self.say("preparing")
         if self.live is None:
             await self._traffic.refuse(wanted.prefix, self.name, "starting", f"{self.name} is starting")
-        deployment = Deployment(self._shop, wanted, open_tree, sync, self._say)
+        deployment = Deployment(self._shop, wanted, open_tree, sync, self)
         try:
             candidate = await deployment.prove()
+            await self._switch_whole(wanted, candidate)
         finally:
-            self.candidate = deployment.release
+            deployment.close()
+        return DONE
+
+    async def _switch_whole(self, wanted: Wanted, candidate: Candidate) -> None:
+        """Half a switch is none: whoever cancels now waits for it."""
         self._switching = True
+        switch = asyncio.create_task(self._switch(wanted, candidate))
         try:
-            await asyncio.shield(self._switch(wanted, candidate))
+            await asyncio.shield(switch)
+        except asyncio.CancelledError:
+            await asyncio.wait([switch])
+            switch.result()
         finally:
             self._switching = False
-        return DONE
 
     async def _switch(self, wanted: Wanted, candidate: Candidate) -> None:
         """Write the truth, turn the traffic, let the old finish; in this order."""
@@ -235,6 +267,7 @@ class Lane:
         self.trouble, self._retries = None, 0
         self.applied = self.changed = str(wanted.revision)
         if old is not None:
+            self.past.append(Past(old.release, old.environment))
             self._retire(old.crew)
         self._happened("ReleaseSwitched", f"{self._serving()} serves", candidate.release)
         log.info("live", extra={"service": self.name, "release": candidate.release, "revision": wanted.revision.short})
@@ -242,7 +275,7 @@ class Lane:
     def _failed(self, wanted: Wanted, failure: Failure) -> Outcome:
         self.trouble = failure
         if isinstance(failure, Stalled):
-            self.failed.add(wanted.ingredients.digest)
+            self.failed[wanted.ingredients.digest] = failure
         elif failure.reason is not Reason.SUPERSEDED:
             self._try_again(failure)
         log.warning(failure.message, extra={"service": self.name, "reason": failure.reason})
@@ -322,7 +355,8 @@ class Lane:
         number = await self._shop.journal.event(kind, message, self.name, release, at=at)
         self.events.append(EventRow(id=number, at=at, kind=kind, service=self.name, release=release, message=message))
 
-    def _say(self, phase: str) -> None:
+    def say(self, phase: str) -> None:
+        """What is being done at the moment, for whoever watches."""
         self._syncing = phase
         self.tell()
         log.info(phase, extra={"service": self.name})

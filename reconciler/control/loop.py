@@ -14,21 +14,26 @@ from functools import partial
 from typing import Literal
 
 from reconciler.control.deployment import Workshop
-from reconciler.control.lane import BUG, Lane, Live, Outcome
+from reconciler.control.lane import BUG, Lane, Live, Outcome, Past
 from reconciler.control.reading import Reader
 from reconciler.control.stopwatch import Stopwatch
 from reconciler.control.traffic import Traffic
 from reconciler.control.triggers import Request, Triggers
-from reconciler.control.wanted import Reading, Unfit, Wanted
+from reconciler.control.upkeep import Upkeep
+from reconciler.control.wanted import Reading, Unfit, Wanted, Wish
 from reconciler.model.failure import Failure, Reason, Stalled, Wait
-from reconciler.model.names import ServiceName
+from reconciler.model.names import Digest, ServiceName
 from reconciler.model.plan import Action, Verb, plan
 from reconciler.model.status import ActionStatus
 from reconciler.source.mirror import Mirror
-from reconciler.store.journal import Journal
 from reconciler.store.rows import SyncRow
+from reconciler.worker.zygote import Zygotes
 
 log = logging.getLogger(__name__)
+
+
+Failed = dict[ServiceName, Mapping[Digest, Failure]]
+"""By service, the digests that were tried in vain, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,26 +47,28 @@ class Seen:
 
 
 class Loop:
-    def __init__(self, mirror: Mirror, reader: Reader, shop: Workshop, traffic: Traffic, journal: Journal) -> None:
+    def __init__(self, mirror: Mirror, reader: Reader, shop: Workshop, traffic: Traffic, zygotes: Zygotes) -> None:
         self.lanes: dict[ServiceName, Lane] = {}
         self.seen = Seen()
-        self.triggers = Triggers(lambda kind: journal.begin_sync(kind, datetime.now(UTC)))
+        self.triggers = Triggers(lambda kind: shop.journal.begin_sync(kind, datetime.now(UTC)))
         self.first_sync_finished = asyncio.Event()
         self.last_sync: SyncRow | None = None
         self._mirror = mirror
         self._reader = reader
         self._shop = shop
         self._traffic = traffic
-        self._journal = journal
+        self._journal = shop.journal
+        self._upkeep = Upkeep(shop, zygotes, lambda: (*self.lanes.values(), *self._departing))
+        self._failed_before: Failed = {}
         self._unsettled: set[ServiceName] = set()
         self._departing: set[Lane] = set()
         self._concluding: set[asyncio.Task[None]] = set()
 
-    def restore(self, lives: Iterable[Live]) -> None:
-        """Begin with what a former control left running."""
-        for live in lives:
-            lane = self._lane(live.recipe.service, live.recipe.prefix)
-            lane.restore(live)
+    def restore(self, returned: Iterable[tuple[Live, Iterable[Past]]], failed: Failed) -> None:
+        """Begin with what a former control left running, and what it had tried in vain."""
+        self._failed_before = failed
+        for live, past in returned:
+            self._lane(live.recipe.service, live.recipe.prefix).restore(live, past)
 
     async def drain(self) -> None:
         """Let everything that serves finish, and throw away what was being tried."""
@@ -140,6 +147,7 @@ class Loop:
 
     def _lane(self, name: ServiceName, prefix: str) -> Lane:
         lane = self.lanes[name] = Lane(name, prefix, self._shop, self._traffic, self._ask_to_retry)
+        lane.failed = dict(self._failed_before.pop(name, {}))
         return lane
 
     def _act(self, action: Action, reading: Reading, request: Request) -> "asyncio.Task[Outcome] | None":
@@ -157,11 +165,7 @@ class Loop:
             self._unsettled.discard(action.service)
             lane.keep(revision)
             return None
-        lane.hold(
-            revision,
-            wish.failure if isinstance(wish, Unfit) else None,
-            suspended=isinstance(wish, Wanted) and wish.manifest.suspend,
-        )
+        lane.hold(revision, _why_held(lane, wish), suspended=isinstance(wish, Wanted) and wish.manifest.suspend)
         return None
 
     def _conclude_later(
@@ -200,6 +204,7 @@ class Loop:
             self.seen = replace(self.seen, applied=str(reading.revision))
         kept = len(reading.wishes) - sum(1 for one in told if one.service in reading.wishes)
         await self._finish(request, state, watch, actions=told, kept=kept)
+        await self._upkeep.tidy(work.keys())
 
     async def _give_up(self, request: Request, failure: Exception, watch: Stopwatch) -> None:
         """Nothing could be followed: everything keeps running, and says so. An error is never a deletion."""
@@ -243,6 +248,7 @@ class Loop:
         await self._journal.forgive()
         for lane in self.lanes.values():
             lane.failed.clear()
+        self._failed_before.clear()
 
     def _ask_to_retry(self) -> None:
         task = asyncio.create_task(self._retry())
@@ -251,6 +257,12 @@ class Loop:
 
     async def _retry(self) -> None:
         await self.triggers.ask("retry", "reconciler")
+
+
+def _why_held(lane: Lane, wish: Wish | None) -> Failure | None:
+    if isinstance(wish, Unfit):
+        return wish.failure
+    return lane.failed.get(wish.ingredients.digest) if wish is not None else None
 
 
 def empty_listing(running: int) -> Stalled:

@@ -1,0 +1,51 @@
+"""What nobody needs any more is removed, and nothing that somebody may still need.
+
+Kept are the live release of each service, the ones before it that it could go back to, whatever is being
+prepared, and the environments of all these. Runs behind a finished sync, looks only at services that the
+sync changed, and is in nobody's way.
+"""
+
+import asyncio
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from reconciler.control.deployment import Workshop
+from reconciler.control.lane import Lane
+from reconciler.model.names import EnvironmentId, ServiceName
+from reconciler.worker.zygote import Zygotes
+
+Lanes = Callable[[], Iterable[Lane]]
+
+
+class Upkeep:
+    def __init__(self, shop: Workshop, zygotes: Zygotes, lanes: Lanes) -> None:
+        self._shop = shop
+        self._zygotes = zygotes
+        self._lanes = lanes
+        self._one_at_a_time = asyncio.Lock()
+
+    async def tidy(self, changed: Iterable[ServiceName]) -> None:
+        async with self._one_at_a_time:
+            removed = [await self._remove_releases(name) for name in changed]
+            if any(removed):
+                self._zygotes.stop_others(self._in_use())
+                await self._shop.environments.collect(lambda one: one in self._in_use())
+
+    async def _remove_releases(self, name: ServiceName) -> int:
+        home = self._shop.folders.releases / name
+        # Listed before asking who is needed: what is begun meanwhile is not in the list.
+        found = await asyncio.to_thread(_folders, home)
+        needed = {release for lane in self._lanes() if lane.name == name for release in lane.needed}
+        spare = [folder for folder in found if folder.name not in needed]
+        for folder in spare:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        return len(spare)
+
+    def _in_use(self) -> frozenset[EnvironmentId]:
+        preparing = {one for one, count in self._shop.preparing.items() if count}
+        return frozenset(one for lane in self._lanes() for one in lane.environments) | preparing
+
+
+def _folders(home: Path) -> list[Path]:
+    return [folder for folder in home.iterdir() if folder.is_dir()] if home.is_dir() else []
