@@ -108,6 +108,7 @@ def _settle_in(spec: Spec) -> None:
     os.environ.update(kept | dict(spec.environ))
     os.chdir(spec.code)
     sys.path[:0] = [spec.code, *spec.path]
+    _forget_namesakes(spec)
     sys.argv[:] = [spec.entry.partition(":")[0]]
     sys.dont_write_bytecode = True
     limits = spec.limits
@@ -117,6 +118,14 @@ def _settle_in(spec: Spec) -> None:
         kernel.limit_processes(limits.processes)
     if limits.memory:
         kernel.limit_memory(limits.memory)
+
+
+def _forget_namesakes(spec: Spec) -> None:
+    """What a service calls its own must not turn out to be a library that the zygote has learnt."""
+    for name in PRELOADED:
+        if any((Path(folder) / file).exists() for folder in (spec.code, *spec.path) for file in (name, f"{name}.py")):
+            for loaded in [module for module in sys.modules if module == name or module.startswith(f"{name}.")]:
+                del sys.modules[loaded]
 
 
 def _leave(output: Output, status: int) -> NoReturn:

@@ -64,7 +64,9 @@ class Zygote:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         while not (self._stopping and not self._children):
             for key, _ in self._selector.select(None if not self._wanted else 0.05):
-                key.data()
+                # What an earlier one of the same round closed is not asked any more, nor who got its number since.
+                if self._selector.get_map().get(key.fd) is key:
+                    key.data()
             for child in self._children.values():
                 child.output.settle()
             self._preload_one()

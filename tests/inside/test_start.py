@@ -317,6 +317,26 @@ def test_limits_hold(zygote: Zygote) -> None:
     assert worker.get("/hello").status == 200
 
 
-def test_ready_names_the_libraries_that_were_imported(zygote: Zygote) -> None:
-    worker = zygote.fork("import yaml\n" + HELLO)
-    assert "yaml" in worker.ready()["modules"]
+def test_ready_names_the_libraries_that_were_new(zygote: Zygote) -> None:
+    worker = zygote.fork("import json, fastapi, h11, sibling\n" + HELLO, path=[])
+    assert worker.failed()["message"] == "ModuleNotFoundError: No module named 'sibling'"
+    worker = zygote.fork({"router.py": "import json, fastapi, h11, sibling\n" + HELLO, "sibling.py": ""})
+    assert worker.ready()["modules"] == ["h11"]
+
+
+def test_a_zygote_learns_libraries_but_none_that_starts_a_thread(old_python: str, tmp_path: Path) -> None:
+    library = next(Path(old_python).parent.parent.glob("lib/python*/site-packages"))
+    (library / "harmless.py").write_text("VALUE = 'library'")
+    thread = "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+    (library / "threaded.py").write_text(thread)
+    zygote = Zygote(tmp_path, old_python)
+    try:
+        zygote.wire.send({"op": "preload", "modules": ["threaded", "absent", "harmless"]})
+        code = "import harmless, threaded\n" + HELLO
+        assert until_sync(lambda: zygote.fork(code).ready()["modules"] == ["threaded"], what="a learnt module")
+        # What a service calls its own is its own, whatever the zygote knows by that name.
+        worker = zygote.fork({"router.py": code + "print(harmless.VALUE)", "harmless.py": "VALUE = 'mine'"})
+        worker.ready()
+        assert worker.said("mine")
+    finally:
+        zygote.close()
