@@ -7,6 +7,7 @@ and is wrong with that folder only.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NoReturn
 
 from reconciler.model.failure import Reason, Stalled
 from reconciler.model.names import ObjectId
@@ -52,11 +53,13 @@ class Survey:
         self._files: dict[str, File] = {}
         self._folder_links: list[tuple[Place, Names]] = []
         self._problems: list[Problem] = []
-        self._entries = 0
+        self._listings: dict[bytes, dict[bytes, Entry]] = {}
+        self._weights: dict[bytes, int] = {}
         self._bytes = 0
 
     def files(self) -> tuple[File, ...]:
         try:
+            self._weigh()
             for root in self._roots:
                 self._walk(root)
             self._refuse_circles()
@@ -75,17 +78,12 @@ class Survey:
             else:
                 self._take(place)
 
-    def _list(self, folder: Place) -> Iterable[Place]:
-        """The entries of a folder that are fit to be looked at."""
-        if len(folder.names) >= DEEPEST:
-            self._stop(folder, "too-deep", f"is nested more than {DEEPEST} folders deep", "Flatten it.")
-        try:
-            entries = self._objects.entries(folder.entry[2])
-        except TooLarge:
-            self._stop(folder, "too-many-files", "has too many entries", "Move generated files out of git.")
-        self._count(folder, len(entries))
+    def _list(self, folder: Place) -> list[Place]:
+        """The entries of a folder that are fit to be looked at, the first last."""
+        entries = self._listings[folder.entry[2]]
         self._refuse_collisions(folder, entries)
-        return [place for name in reversed(entries) if (place := self._fit(folder, name, entries[name]))]
+        fit = [place for name, entry in entries.items() if (place := self._fit(folder, name, entry))]
+        return fit[::-1]
 
     def _fit(self, folder: Place, name: bytes, entry: Entry) -> Place | None:
         place = Place((*folder.names, name), entry)
@@ -98,15 +96,32 @@ class Survey:
             return None
         return place
 
-    def _count(self, folder: Place, entries: int) -> None:
-        self._entries += entries
-        if self._entries > MOST_ENTRIES:
-            self._stop(
-                self._root_of(folder),
-                "too-many-files",
-                f"holds more than {MOST_ENTRIES:,} files and folders",
-                "Move generated files and data out of git.",
-            )
+    def _weigh(self) -> None:
+        """Refuse too many entries before looking at any; equal folders are counted as often as they stand there."""
+        total = 0
+        for root in self._roots:
+            total += self._weight(root) if root.kind == FOLDER else 1
+            if total > MOST_ENTRIES:
+                self._stop(root, "too-many-files", f"holds more than {MOST_ENTRIES:,} files and folders", MOVE_OUT)
+
+    def _weight(self, folder: Place) -> int:
+        tree = folder.entry[2]
+        if tree in self._weights:
+            return self._weights[tree]
+        if len(folder.names) >= DEEPEST:
+            self._stop(folder, "too-deep", f"is nested more than {DEEPEST} folders deep", "Flatten it.")
+        try:
+            entries = self._listings[tree] = self._objects.entries(tree)
+        except TooLarge:
+            self._stop(folder, "too-many-files", "has too many entries", MOVE_OUT)
+        weight = len(entries)
+        for name, entry in entries.items():
+            if weight > MOST_ENTRIES:
+                break
+            place = Place((*folder.names, name), entry)
+            weight += self._weight(place) if place.kind == FOLDER else 0
+        self._weights[tree] = weight
+        return weight
 
     def _take(self, place: Place) -> None:
         if place.path in self._files:
@@ -181,7 +196,7 @@ class Survey:
         if len(self._problems) >= MOST_PROBLEMS:
             raise _Enough
 
-    def _stop(self, place: Place, code: str, message: str, remedy: str) -> None:
+    def _stop(self, place: Place, code: str, message: str, remedy: str) -> NoReturn:
         self._refuse(place, code, message, remedy)
         raise _Enough
 
@@ -199,6 +214,7 @@ def _comes_back(start: int, leads: dict[int, list[int]]) -> bool:
     return False
 
 
+MOVE_OUT = "Move generated files and data out of git."
 LFS_MESSAGE = "is a Git LFS pointer; what it points to is not fetched"
 LFS_REMEDY = "Commit the file itself, or keep it outside git."
 
