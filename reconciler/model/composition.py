@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from yaml.error import Mark, MarkedYAMLError
+from yaml.error import MarkedYAMLError
 from yaml.events import (
     AliasEvent,
     CollectionEndEvent,
@@ -23,7 +23,7 @@ from yaml.events import (
 )
 
 from reconciler.model.position import CONFIDENTIAL, HIDDEN, shown
-from reconciler.model.scanner import MAX_DEPTH, BoundedParser, TooDeep
+from reconciler.model.scanner import MAX_DEPTH, BoundedParser, Place, TooDeep
 
 MAX_NODES: Final = 5_000
 MAX_DIGITS: Final = 100
@@ -96,7 +96,7 @@ class Composition:
         except Unreadable as unreadable:
             self._keep(unreadable.fault)
         except TooDeep as deep:
-            self._keep(_too_deep(deep.mark))
+            self._keep(_too_deep(deep.place))
         except MarkedYAMLError as error:
             self._keep(syntax_fault(error))
         except (ValueError, OverflowError, IndexError):
@@ -137,7 +137,7 @@ class Composition:
             return self._mapping(mark, depth)
         return self._list(mark, depth)
 
-    def _mapping(self, mark: Mark, depth: int) -> tuple[dict[str, Any], Spot]:
+    def _mapping(self, mark: Place, depth: int) -> tuple[dict[str, Any], Spot]:
         data: dict[str, Any] = {}
         children: dict[str, Spot] = {}
         spot = Spot(mark.line, mark.column, children=children)
@@ -163,7 +163,7 @@ class Composition:
             spot.keys[key] = (at.line, at.column)
         return data, spot
 
-    def _list(self, mark: Mark, depth: int) -> tuple[list[Any], Spot]:
+    def _list(self, mark: Place, depth: int) -> tuple[list[Any], Spot]:
         data: list[Any] = []
         children: list[Spot] = []
         while not isinstance(event := self._next(), CollectionEndEvent):
@@ -207,7 +207,7 @@ class Composition:
             return text, Spot(mark.line, mark.column)
         return value, Spot(mark.line, mark.column, written=text[: MAX_DIGITS + 1])
 
-    def _number(self, text: str, mark: Mark) -> int | float | None:
+    def _number(self, text: str, mark: Place) -> int | float | None:
         if _NOT_FINITE.fullmatch(text):
             self._fault(mark, "not-finite", f"{shown(text)} is not a number that can be stored", expected="a number")
             return 0
@@ -264,7 +264,7 @@ class Composition:
         if start.version or start.tags:
             self._fault(_start(start), "directive", "directives (`%`) cannot be used here", remedy="remove the line")
 
-    def _count(self, mark: Mark) -> None:
+    def _count(self, mark: Place) -> None:
         self._nodes += 1
         if self._nodes > MAX_NODES:
             raise Unreadable(
@@ -280,7 +280,7 @@ class Composition:
             raise Unreadable(Fault(mark.line, mark.column, "more-problems", "there are more problems below this line"))
 
     def _fault(
-        self, mark: Mark, code: str, message: str, expected: str | None = None, remedy: str | None = None
+        self, mark: Place, code: str, message: str, expected: str | None = None, remedy: str | None = None
     ) -> None:
         self._keep(Fault(mark.line, mark.column, code, message, expected, remedy))
 
@@ -288,16 +288,16 @@ class Composition:
         self.faults.append(replace(fault, confidential=self._confidential))
 
 
-def _start(event: Any) -> Mark:
-    """Events of a text always have a mark; the annotations of PyYAML leave that open."""
-    mark: Mark = event.start_mark
+def _start(event: Any) -> Place:
+    """PyYAML's annotations promise another kind of mark, or none."""
+    mark: Place = event.start_mark
     return mark
 
 
 _WRITE_IT_OUT: Final = "write the value out where it is needed"
 
 
-def _too_deep(mark: Mark) -> Fault:
+def _too_deep(mark: Place) -> Fault:
     return Fault(
         mark.line,
         mark.column,
@@ -307,7 +307,7 @@ def _too_deep(mark: Mark) -> Fault:
     )
 
 
-def _several_documents(mark: Mark) -> Fault:
+def _several_documents(mark: Place) -> Fault:
     return Fault(
         mark.line,
         mark.column,

@@ -7,11 +7,11 @@ values: it gives events.
 """
 
 import re
+from typing import Any
 
-from yaml.error import Mark
 from yaml.parser import Parser
 from yaml.reader import Reader
-from yaml.scanner import Scanner, SimpleKey
+from yaml.scanner import Scanner, ScannerError, SimpleKey
 from yaml.tokens import ScalarToken, Token
 
 MAX_DEPTH = 32
@@ -25,17 +25,28 @@ _QUOTED = {
     '"': re.compile(r'"((?>[^"\\\n\0]++|\\[^\n\0])*+)"'),
     "'": re.compile(r"'([^'\n\0]*+)'(?!')"),
 }
+_TAG = re.compile(r"!\S{0,200}+(?!\S)")
 _ESCAPE = re.compile(r"\\.")
 _BLANKS = re.compile(r" *+")
 _NEXT_LINE = re.compile(r"\n[ \n]*+")
 
 
+class Place:
+    """What PyYAML calls a mark: line and column, counted from 0, without a copy of the text around them."""
+
+    __slots__ = ("column", "line")
+
+    def __init__(self, line: int, column: int) -> None:
+        self.line = line
+        self.column = column
+
+
 class TooDeep(Exception):
     """Brackets nest deeper than any manifest needs; raised before PyYAML looks at the rest."""
 
-    def __init__(self, mark: Mark) -> None:
+    def __init__(self, place: Place) -> None:
         super().__init__("too deep")
-        self.mark = mark
+        self.place = place
 
 
 class BoundedParser(Reader, Scanner, Parser):
@@ -65,6 +76,14 @@ class BoundedParser(Reader, Scanner, Parser):
     def prefix(self, length: int = 1) -> str:
         return self.buffer[self.pointer : self.pointer + length]
 
+    def get_mark(self) -> Any:
+        return Place(self.line, self.column)
+
+    def check_token(self, *choices: Any) -> bool:
+        while self.need_more_tokens():
+            self.fetch_more_tokens()
+        return bool(self.tokens) and (not choices or isinstance(self.tokens[0], choices))
+
     def need_more_tokens(self) -> bool:
         if self.done:
             return False
@@ -74,6 +93,23 @@ class BoundedParser(Reader, Scanner, Parser):
             return False
         self.stale_possible_simple_keys()
         return any(key.token_number == self.tokens_taken for key in self.possible_simple_keys.values())
+
+    def fetch_more_tokens(self) -> None:
+        """The tokens that most files are made of, without asking twenty questions first."""
+        self.scan_to_next_token()
+        if self.possible_simple_keys:
+            self.stale_possible_simple_keys()
+        if not self.flow_level:
+            self.unwind_indent(self.column)
+        character = self.buffer[self.pointer]
+        if character.isalnum():
+            self.fetch_plain()
+        elif character == ",":
+            self.fetch_flow_entry()
+        elif character == ":" and self.check_value():
+            self.fetch_value()
+        else:
+            Scanner.fetch_more_tokens(self)
 
     def forward(self, length: int = 1) -> None:
         start = self.pointer
@@ -116,6 +152,12 @@ class BoundedParser(Reader, Scanner, Parser):
         start = self.get_mark()
         self.forward(match.end() - self.pointer)
         return ScalarToken(text, False, start, self.get_mark(), style)
+
+    def fetch_tag(self) -> None:
+        """Every tag is refused in the end; a long one before PyYAML reads it letter by letter."""
+        if not _TAG.match(self.buffer, self.pointer):
+            raise ScannerError(None, None, "a tag is too long", self.get_mark())
+        Scanner.fetch_tag(self)
 
     def fetch_flow_collection_start(self, token_class: type[Token]) -> None:
         """The scanner reads ahead of the events that carry the depth, and its cost grows with the square of it."""
