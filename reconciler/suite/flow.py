@@ -149,12 +149,14 @@ class Flow:
             attempt.call = fill_in(case.request, scope, self.target.prefix, self._next_id())
             attempt.answer = await self._ask(attempt.call, case)
             around = Circumstances(scope, attempt.call.method, attempt.call.path, self.contract)
+            uncaptured = [await self._capture(capture, attempt.answer, scope) for capture in case.captures]
             for expectation in case.expectations:
                 attempt.mismatches += judge(expectation, attempt.answer, around)
-            for capture in case.captures:
-                attempt.mismatches += await self._capture(capture, attempt.answer, scope)
+            attempt.mismatches = attempt.mismatches or [missed for missed in uncaptured if missed]
         except (Broken, Impossible, Undefined) as failure:
             attempt.reason = str(failure)
+        except RecursionError:
+            attempt.reason = "the answer is nested too deeply to be looked at"
         except TimedOut:
             attempt.reason, attempt.stops = self._timed_out(case)
         except (Unreachable, Spent) as failure:
@@ -176,22 +178,23 @@ class Flow:
             return f"its budget of {self.allowance.budget.total:g} s is spent", True
         return f"no answer within {case.request.timeout or self.allowance.budget.request:g} s", False
 
-    async def _capture(self, capture: Capture, answer: Answer, scope: dict[str, object]) -> Iterator[Mismatch]:
-        what, place = f"capture {capture.name}", capture.place
-        expected = f"a value of {capture.subject.label(scope)}"
+    async def _capture(self, capture: Capture, answer: Answer, scope: dict[str, object]) -> Mismatch | None:
         try:
             value = capture.subject.look(answer, scope)
             if capture.regex is not None and isinstance(value, str):
                 value = await extract(capture.regex, value)
         except (Unreadable, PathError, TooSlow) as error:
-            return iter([Mismatch(what, expected, str(error), None, place.file, place.line)])
+            return self._uncaptured(capture, scope, str(error))
         if isinstance(value, Missing):
-            return iter([Mismatch(what, expected, shown(value), None, place.file, place.line)])
+            return self._uncaptured(capture, scope, shown(value))
         if len(as_text(value)) > MAX_CAPTURE:
-            told = f"one of more than {MAX_CAPTURE >> 10} kB"
-            return iter([Mismatch(what, expected, told, None, place.file, place.line)])
+            return self._uncaptured(capture, scope, f"one of more than {MAX_CAPTURE >> 10} kB")
         self._scope[capture.name] = scope[capture.name] = str(value) if isinstance(value, str) else value
-        return iter(())
+        return None
+
+    def _uncaptured(self, capture: Capture, scope: dict[str, object], got: str) -> Mismatch:
+        expected = f"a value of {capture.subject.label(scope)}"
+        return Mismatch(f"capture {capture.name}", expected, got, None, capture.place.file, capture.place.line)
 
     def _next_id(self) -> str:
         self._sent += 1
