@@ -22,7 +22,6 @@ Place = Callable[[Connection, Head], bool]
 
 IN_A_ROW: Final = 16
 """So many requests of one connection are answered before the others have their turn."""
-NEXT_LOOK: Final = 0.1
 DRAIN_LIMIT: Final = 1024 * 1024
 _DRAIN_STEP: Final = 64 * 1024
 
@@ -46,7 +45,6 @@ class Connections:
         self._held: set[Connection] = set()
         self._heads = loop.deadlines(patience.head, self._head_is_overdue)
         self._idle = loop.deadlines(patience.idle, self.drop)
-        self._slow = loop.deadlines(NEXT_LOOK, self.serve)
         self._ending = loop.deadlines(patience.ending, self.drop)
 
     def __len__(self) -> int:
@@ -100,7 +98,6 @@ class Connections:
         self._loop.forget(connection.fd)
         if connection.wait is not None:
             connection.wait.stop(connection)
-            self._slow.stop(connection)
         self._held.discard(connection)
         connection.socket.close()
 
@@ -118,7 +115,7 @@ class Connections:
     def close_idle(self) -> None:
         """From now on nothing is kept alive. A request that has arrived meanwhile is still served."""
         self.closing = True
-        for connection in self._idle.all():
+        for connection in (*self._idle.all(), *self._heads.all()):
             self.serve(connection)
 
     def _serve_if_held(self, connection: Connection) -> None:
@@ -129,22 +126,18 @@ class Connections:
         self.serve(connection)
 
     def _await_more(self, connection: Connection) -> None:
-        if not connection.has_begun and connection.wait is self._idle:
-            if self.closing:
-                self._linger(connection)
-                return
-        elif connection.wait is not self._heads:
+        has_begun = connection.has_begun
+        if self.closing and not has_begun:
+            self._linger(connection)
+            return
+        is_between_requests = connection.wait is self._idle and not has_begun
+        if not is_between_requests and connection.wait is not self._heads:
             self._wait(connection, self._heads)
-        if connection.has_begun and not connection.await_growth():
-            self._loop.forget(connection.fd)
-            self._slow.start(connection)
-        else:
-            self._loop.watch(connection.fd, functools.partial(self._readable, connection))
+        self._loop.watch(connection.fd, functools.partial(self._readable, connection))
 
     def _wait(self, connection: Connection, wait: Deadlines[Connection]) -> None:
         if connection.wait is not None:
             connection.wait.stop(connection)
-            self._slow.stop(connection)
         connection.wait = wait
         wait.start(connection)
 

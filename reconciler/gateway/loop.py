@@ -66,9 +66,9 @@ class Loop:
 
     def watch(self, fd: int, ready: Ready, events: int = READ) -> None:
         if fd in self._ready:
-            self._selector.modify(fd, events, ready)
+            self._selector.modify(fd, events)
         else:
-            self._selector.register(fd, events, ready)
+            self._selector.register(fd, events)
         self._ready[fd] = ready
 
     def forget(self, fd: int) -> None:
@@ -93,9 +93,10 @@ class Loop:
 
     def _turn(self) -> None:
         for key, events in self._selector.select(self._patience()):
-            # An earlier event of this turn may have closed this descriptor and another may have its number by now.
+            # An earlier event of this turn may have closed this descriptor, and another may have its number by now:
+            # whoever watches must bear to be called in vain.
             ready = self._ready.get(key.fd)
-            if ready is not None and ready is key.data:
+            if ready is not None:
                 self._safely(key.fd, ready, events)
         for _ in range(len(self._soon)):
             self._safely(-1, self._soon.popleft())
