@@ -9,7 +9,7 @@ import asyncio
 import os
 import secrets
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -62,13 +62,15 @@ class Builds:
             return known
         return await self._shared.join(lock.id, partial(self._find_or_make, lock), progress)
 
-    async def collect(self, keep: Collection[EnvironmentId]) -> tuple[EnvironmentId, ...]:
-        """Remove what nobody needs, save for what is being built."""
-        names = (EnvironmentId(entry.name) for entry in os.scandir(self.folder) if not _is_temporary(entry.name))
-        gone = tuple(sorted(name for name in names if name not in keep and name not in self._shared))
-        for name in gone:
-            await self._remove(name)
-        return gone
+    async def collect(self, needed: Callable[[EnvironmentId], bool]) -> tuple[EnvironmentId, ...]:
+        """Remove what nobody needs, save for what is being built. Asked anew for each, since removing takes a while."""
+        names = sorted(entry.name for entry in os.scandir(self.folder) if not _is_temporary(entry.name))
+        gone = []
+        for name in map(EnvironmentId, names):
+            if name not in self._shared and not needed(name):
+                await self._remove(name)
+                gone.append(name)
+        return tuple(gone)
 
     async def open(self) -> None:
         """Remove what crashed builds left."""
@@ -171,12 +173,13 @@ class Builds:
             (environment.folder / SETTLED).touch()
 
     async def _remove(self, name: EnvironmentId) -> None:
+        """Out of sight first, before anybody else gets a turn to find it."""
         self._known.pop(name, None)
+        aside = self.folder / f"{name}.{secrets.token_hex(4)}{TEMPORARY}"
+        (self.folder / name).rename(aside)
         if (settling := self._settling.get(name)) is not None:
             settling.cancel()
             await asyncio.wait({settling})
-        aside = self.folder / f"{name}.{secrets.token_hex(4)}{TEMPORARY}"
-        (self.folder / name).rename(aside)
         await asyncio.to_thread(shutil.rmtree, aside, ignore_errors=True)
 
 

@@ -1,7 +1,7 @@
 """The front door: requirements to a lock, a lock to an environment, and away with what nobody needs."""
 
 import errno
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -63,9 +63,9 @@ class Environments:
         with _disk_troubles():
             return await self._builds.build(lock, progress)
 
-    async def collect(self, keep: Collection[EnvironmentId]) -> tuple[EnvironmentId, ...]:
-        """Remove the environments that are not in `keep`; `keep` names those of releases still being prepared too."""
-        return await self._builds.collect(keep)
+    async def collect(self, needed: Callable[[EnvironmentId], bool]) -> tuple[EnvironmentId, ...]:
+        """Remove the environments that nobody needs; a release that is still being prepared needs its own too."""
+        return await self._builds.collect(needed)
 
     async def settled(self) -> None:
         """Wait until environments in use are compiled and flushed."""

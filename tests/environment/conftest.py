@@ -1,3 +1,5 @@
+import asyncio
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -5,7 +7,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from reconciler.environment import Environments
-from reconciler.model.requirement import from_list
+from reconciler.model.requirement import Requirements, from_list
 from tests.environment.wheels import PackageIndex, serving, wheel
 
 Make: TypeAlias = Callable[..., Environments]
@@ -33,10 +35,27 @@ def index(wheels: Path) -> Iterator[PackageIndex]:
         yield index
 
 
+@pytest.fixture(scope="session")
+def acquainted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of uv that knows our Python and nothing else: asking it costs more than most of these tests."""
+    folder = tmp_path_factory.mktemp("acquainted")
+
+    async def ask() -> None:
+        environments = Environments(folder, indexes=(str(folder),), base=Requirements())
+        await environments.open()
+        await environments.lock(Requirements())
+
+    asyncio.run(ask())
+    return folder / "cache"
+
+
 @pytest.fixture
-def make(tmp_path: Path, wheels: Path) -> Make:
+def make(tmp_path: Path, wheels: Path, acquainted: Path) -> Make:
     def made(data: Path | None = None, **options: Any) -> Environments:
+        data = data or tmp_path / "data"
+        if not (data / "cache").exists():
+            shutil.copytree(acquainted, data / "cache")
         options = {"indexes": (str(wheels),), "base": BASE, "retries": 0, **options}
-        return Environments(data or tmp_path / "data", **options)
+        return Environments(data, **options)
 
     return made

@@ -21,6 +21,7 @@ from tests.environment.wheels import Answer, PackageIndex, garbage, status, trun
 from tests.waiting import until, until_sync
 
 ALPHA = "alpha-2.0-py3-none-any.whl"
+LONG = 30.0
 
 
 def waits(environments: Environments) -> Wait:
@@ -110,7 +111,7 @@ def test_what_is_locked_and_cached_installs_without_the_index(make: Make, index:
         await environments.open()
         lock = await environments.lock(from_list(["alpha"]))
         await environments.build(lock)
-        await environments.collect(())
+        await environments.collect(lambda one: False)
         index.instead["/"] = index.instead["whl"] = index.instead["metadata"] = status(503)
         restarted = make(indexes=(index.url,))
         await restarted.open()
@@ -218,7 +219,7 @@ def test_uv_killed_in_the_middle_of_an_install_leaves_nothing_half(make: Make, i
         lock = await environments.lock(from_list(["alpha"]))
         index.instead[ALPHA] = index.stall
         building = asyncio.create_task(environments.build(lock))
-        await until(lambda: f"/files/{ALPHA}" in index.requested, what="the install to be under way")
+        await until(lambda: f"/files/{ALPHA}" in index.requested, within=LONG, what="the install to be under way")
         (pid,) = uvs()
         os.kill(pid, signal.SIGKILL)
         index.gate.set()
@@ -248,11 +249,11 @@ def test_we_ourselves_killed_in_the_middle_of_an_install(make: Make, index: Pack
         asyncio.run(scenario())
     """
     control = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)])
-    until_sync(lambda: f"/files/{ALPHA}" in index.requested, what="the install to be under way")
+    until_sync(lambda: f"/files/{ALPHA}" in index.requested, within=LONG, what="the install to be under way")
     (pid,) = uvs(control.pid)
     control.kill()
     control.wait()
-    until_sync(lambda: pid not in processes(), what="uv to be gone")
+    until_sync(lambda: pid not in processes(), within=LONG, what="uv to be gone")
     assert [path.suffix for path in (data / "environments").iterdir()] == [".tmp"]
     index.gate.set()
 
@@ -272,7 +273,7 @@ def test_closing_ends_what_is_under_way(make: Make, index: PackageIndex, tmp_pat
         lock = await environments.lock(from_list(["alpha"]))
         index.instead[ALPHA] = index.stall
         building = asyncio.create_task(environments.build(lock))
-        await until(lambda: f"/files/{ALPHA}" in index.requested, what="the install to be under way")
+        await until(lambda: f"/files/{ALPHA}" in index.requested, within=LONG, what="the install to be under way")
         await environments.close()
         assert not uvs()
         await asyncio.wait({building})
