@@ -1,7 +1,7 @@
 """Who made a commit and what they called it, fit to be shown.
 
-Read with GitPython, whose `Repo.commit` knows the encodings and time zones that commits come with. Whatever
-is odd in one becomes an empty field, never an error: a commit must not be able to stop the server.
+Read with GitPython's `Repo.commit`, which starts a git program and ends it again. Whatever is odd in a commit
+becomes an empty field or a replacement character, never an error: it must not be able to stop the server.
 """
 
 import unicodedata
@@ -30,8 +30,9 @@ class Commit:
 def read_commit(mirror: Path, sha: ObjectId) -> Commit:
     try:
         with Repo(mirror) as repository:
-            # The server may have been started by a git hook, whose variables would name another repository.
-            repository.git.update_environment(GIT_DIR=str(mirror), GIT_NO_LAZY_FETCH="1")
+            # The server may have been started by a git hook, whose variables would name another repository, and
+            # GitPython hands the server's environment on.
+            repository.git.update_environment(GIT_DIR=str(mirror))
             return _presentable(repository.commit(sha), sha)
     except Exception:
         return Commit(sha, "", "", None)

@@ -223,24 +223,24 @@ def _is_repository(folder: Path) -> bool:
 
 def _clear(folder: Path) -> None:
     """Remove what a killed git leaves: locks that nobody holds, packs that nobody finished."""
-    shutil.rmtree(folder.with_name(f"{folder.name}.new"), ignore_errors=True)
-    if folder.is_symlink() or folder.is_file():
-        folder.unlink()
+    _discard(folder.with_name(f"{folder.name}.new"))
     for pattern in ("*.lock", "refs/**/*.lock", "objects/**/*.lock", "objects/pack/tmp_*", "objects/??/tmp_*"):
         for left in folder.glob(pattern):
             left.unlink(missing_ok=True)
 
 
 def _empty(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
+    _discard(folder)
     folder.mkdir(parents=True, mode=0o700)
 
 
 def _replace(folder: Path, fresh: Path) -> None:
-    old = folder.with_name(f"{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
+    _discard(folder)
     fresh.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+
+
+def _discard(folder: Path) -> None:
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)

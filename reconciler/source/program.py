@@ -78,6 +78,7 @@ class Git:
             call.end()
             # Nobody may find the repository still being written to by a call that was given up.
             await asyncio.wait([running])
+            running.exception()
             raise
 
     def close(self) -> None:

@@ -191,9 +191,11 @@ def test_an_object_that_cannot_be_read_is_the_mirrors_trouble_and_no_deletion(
     assert noticed == [True]
 
 
-def test_a_commit_that_is_not_here_is_the_mirrors_trouble(repository: Repository) -> None:
-    with pytest.raises(Wait):
-        repository.look(ObjectId("1" * 40))
+def test_a_commit_that_is_not_here_is_unavailable_and_no_damage(repository: Repository) -> None:
+    noticed: list[bool] = []
+    with pytest.raises(Wait, match="not in the mirror"):
+        Tree(Objects(repository.folder, lambda: noticed.append(True)), ObjectId("1" * 40))
+    assert noticed == []
 
 
 def test_a_tree_that_is_no_tree_is_refused(repository: Repository) -> None:
