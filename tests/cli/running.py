@@ -1,16 +1,20 @@
-"""The command as a real process, against a control plane over a platform that stands still."""
+"""The command, against a real control plane over a platform that stands still."""
 
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
+from unittest.mock import patch
 
 import uvicorn
 
 from reconciler.api import Access, build
+from reconciler.cli import main
 from reconciler.data_folder import Address, write_whole
 from reconciler.listener import listen, url
 from tests.api.asking import TOKEN
@@ -21,8 +25,35 @@ ROOT = Path(__file__).parent.parent.parent
 OURS = ("RECONCILER_", "NO_COLOR", "COLUMNS")
 
 
-def reconciler(*arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def reconciler(*arguments: str, cwd: Path | None = None, **variables: str) -> Done:
+    """The command without a process of its own: what a table of many cases can afford."""
+    out, err = StringIO(), StringIO()
+    with (
+        chdir(cwd or Path.cwd()),
+        patch.dict(os.environ, environment(**variables), clear=True),
+        patch.object(sys, "argv", ["reconciler", *arguments]),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        try:
+            main()
+            code: object = 0
+        except SystemExit as end:
+            code = end.code or 0
+    assert isinstance(code, int)
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+def executed(*arguments: str, cwd: Path | None = None, **variables: str) -> Done:
+    """The command as everybody runs it."""
+    done = subprocess.run(
         [sys.executable, "-m", "reconciler.cli", *arguments],
         cwd=cwd,
         env=environment(**variables),
@@ -31,6 +62,7 @@ def reconciler(*arguments: str, cwd: Path | None = None, **variables: str) -> su
         timeout=30,
         check=False,
     )
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 def environment(**variables: str) -> dict[str, str]:

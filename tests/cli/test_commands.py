@@ -20,7 +20,7 @@ import pytest
 from tests.api.asking import TOKEN
 from tests.api.platform import Still, condition, failing, service, sync
 from tests.api.test_logs import record
-from tests.cli.running import environment, reconciler, served
+from tests.cli.running import environment, executed, reconciler, served
 from tests.waiting import until_sync
 
 
@@ -58,7 +58,7 @@ def data(running: Running, platform: Still) -> Path:
 
 
 def test_status_shows_every_service_at_a_glance(platform: Still, data: Path) -> None:
-    done = reconciler("status", "--data", str(data))
+    done = executed("status", "--data", str(data))
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout, "no colour but on a terminal"
     lines = [line.split() for line in done.stdout.splitlines()]
@@ -68,7 +68,7 @@ def test_status_shows_every_service_at_a_glance(platform: Still, data: Path) -> 
 
 def test_status_is_1_when_something_is_not_good_and_says_what(platform: Still, data: Path) -> None:
     platform.all["board"] = failing("board")
-    done = reconciler("status", "--data", str(data))
+    done = executed("status", "--data", str(data))
     assert done.returncode == 1
     line = next(line for line in done.stdout.splitlines() if "board" in line)
     assert line.startswith("✗  board  Ready Stalled  ImportFailed")
@@ -256,7 +256,7 @@ def test_what_the_server_does_not_know_is_one_line_and_2(data: Path, command: li
 
 
 def test_a_wrong_token_is_2_with_a_remedy(data: Path) -> None:
-    done = reconciler("status", "--data", str(data), RECONCILER_TOKEN="rcl_wrong")
+    done = executed("status", "--data", str(data), RECONCILER_TOKEN="rcl_wrong")
     assert done.returncode == 2
     assert "does not know this token; set RECONCILER_TOKEN" in done.stderr
 
@@ -271,9 +271,9 @@ def test_a_token_from_a_folder_is_not_sent_to_an_address_from_elsewhere(data: Pa
     assert (done.returncode, done.stderr) == (2, "reconciler: RECONCILER_URL is set, but RECONCILER_TOKEN is not\n")
 
 
-@pytest.mark.parametrize("command", [["status"], ["logs", "x"]])
+@pytest.mark.parametrize("command", [["status"], ["sync"], ["plan"], ["history"], ["logs", "x"]])
 def test_no_server_is_one_line_and_3(tmp_path: Path, command: list[str]) -> None:
-    done = reconciler(*command, cwd=tmp_path)
+    done = (executed if command == ["status"] else reconciler)(*command, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.startswith("reconciler: no server runs with the data folder .reconciler")
     assert len(done.stderr.splitlines()) == 1

@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
 
-from tests.cli.running import environment, reconciler
+from reconciler.cli.repository import Followed, find
+from tests.cli.running import environment, executed, reconciler
 
 HEAVY = ("fastapi", "pydantic", "sqlalchemy", "starlette", "httpx", "git", "yaml", "rich")
 
@@ -37,7 +39,7 @@ def test_help_names_every_command_at_once() -> None:
     best = 9.0
     for _ in range(3):
         began = time.process_time() + os.times().children_user + os.times().children_system
-        done = reconciler("--help")
+        done = executed("--help")
         best = min(best, time.process_time() + os.times().children_user + os.times().children_system - began)
     assert done.returncode == 0
     for command in ("serve", "status", "sync", "plan", "logs", "history", "schema", "doctor", "new"):
@@ -62,7 +64,7 @@ def test_wrong_usage_is_2(arguments: list[str]) -> None:
 
 
 def test_version() -> None:
-    assert reconciler("--version").stdout.startswith("reconciler 0.")
+    assert executed("--version").stdout.startswith("reconciler 0.")
 
 
 @pytest.mark.parametrize("kind", ["services", "service"])
@@ -100,18 +102,11 @@ def test_a_detached_head_needs_a_branch(repository: Path) -> None:
 
 def test_the_default_is_the_current_branch_of_the_repository_around(repository: Path) -> None:
     (repository / "deep").mkdir()
-    assert found(".", None, repository / "deep") == [str(repository), "trunk"]
-    assert found(str(repository), "other", repository.parent) == [str(repository), "other"]
     git(repository, "clone", "--bare", ".", str(repository.parent / "bare.git"))
-    assert found("bare.git", None, repository.parent) == [str(repository.parent / "bare.git"), "trunk"]
-
-
-def found(name: str, branch: str | None, cwd: Path) -> list[str]:
-    code = f"from reconciler.cli.repository import find; f = find({name!r}, {branch!r}); print(f.repository, f.branch)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=cwd, env=environment(), capture_output=True, text=True, check=True
-    )
-    return done.stdout.split()
+    with chdir(repository / "deep"):
+        assert find(".", None) == Followed(str(repository), "trunk")
+        assert find("..", "other") == Followed(str(repository), "other")
+        assert find("../../bare.git", None) == Followed(str(repository.parent / "bare.git"), "trunk")
 
 
 def test_a_url_that_does_not_answer_asks_for_a_branch() -> None:
@@ -138,7 +133,7 @@ def test_new_in_an_empty_repository_makes_the_platform_too(repository: Path) -> 
     compile((repository / "services/tasks/router.py").read_text(), "router.py", "exec")
 
 
-@pytest.mark.parametrize("name", ["Tasks", "../x"])
+@pytest.mark.parametrize("name", ["Tasks", "1st", "../x", "a" * 64, "-x", "a b"])
 def test_new_refuses_names_that_are_none(repository: Path, name: str) -> None:
     done = reconciler("new", "--", name, cwd=repository)
     assert done.returncode == 2

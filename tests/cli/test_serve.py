@@ -8,7 +8,7 @@ import urllib.request
 from pathlib import Path
 
 from reconciler.data_folder import Address, read_address
-from tests.cli.running import environment, reconciler
+from tests.cli.running import environment, executed
 from tests.cli.test_local import git
 from tests.waiting import until_sync
 
@@ -34,10 +34,10 @@ def test_an_empty_repository_is_served_and_ends_in_order(tmp_path: Path) -> None
         address = read_address(data)
         assert address is not None
         until_sync(lambda: is_ready(address), within=30, what="the first sync finished")
-        status = reconciler("status", "--data", str(data))
+        status = executed("status", "--data", str(data))
         assert (status.returncode, status.stderr) == (0, ""), status
         assert "0 services" in status.stdout
-        second = reconciler("serve", *flags, cwd=repository)
+        second = executed("serve", *flags, cwd=repository)
         assert (second.returncode, len(second.stderr.splitlines())) == (2, 1)
         assert f"pid {server.pid}" in second.stderr
         children = children_of(server.pid)
