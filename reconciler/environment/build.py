@@ -148,12 +148,7 @@ class Builds:
             raise Stalled(Reason.REQUIREMENTS_FAILED, problems[0].message, problems=problems)
 
     def _explained(self, ran: Ran, lock: Lock) -> Failure:
-        places = {
-            str(self.uv.cache): "cache",
-            str(self.uv.folder): "cache",
-            str(self.folder): "environments",
-            str(self.interpreter.program.parent.parent): "python",
-        }
+        places = {**self.uv.places, **self.interpreter.places, str(self.folder): "environments"}
         return explain(ran, lock.requirements, self.interpreter.version, places).failure
 
     def _settle_later(self, environment: Environment) -> None:

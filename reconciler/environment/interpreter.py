@@ -20,6 +20,10 @@ class Interpreter:
         """`3.11`. A patch release resolves to the same packages, so locks and environments outlive it."""
         return ".".join(self.version.split(".")[:2])
 
+    @property
+    def places(self) -> dict[str, str]:
+        return {str(self.program.parent.parent): "python"}
+
 
 def our_own() -> Interpreter:
     """The base of the interpreter that runs this, since a virtual environment would bring our packages along."""

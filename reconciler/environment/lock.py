@@ -29,6 +29,8 @@ from reconciler.model.names import EnvironmentId
 from reconciler.model.progress import Progress, silent
 from reconciler.model.requirement import Requirements, pins, split_hashes
 
+MOST_KNOWN = 1_000
+"""Locks in memory, at some 50 kB each; the others are a file away."""
 SERVICE, PLATFORM = "service.in", "platform.in"
 PEOPLE = {SERVICE: "the service", PLATFORM: "every worker"}
 ROW = re.compile(r"(?P<line>(?P<name>[A-Za-z0-9._-]+)(?:\[[^]]*\])?(?:==(?P<version>[^\s;]+)| @ (?P<url>\S+))[^\n\\]*)")
@@ -75,8 +77,13 @@ class Locks:
         if lock is None:
             work = partial(self._resolve_and_keep, asked, path)
             lock = await self._shared.join(f"{path.name} {fresh}", work, progress)
-        self._known[asked] = lock
+        self._remember(asked, lock)
         return lock
+
+    def _remember(self, asked: Requirements, lock: Lock) -> None:
+        self._known[asked] = lock
+        if len(self._known) > MOST_KNOWN:
+            del self._known[next(iter(self._known))]
 
     async def close(self) -> None:
         await self._shared.close()
@@ -113,7 +120,8 @@ class Locks:
         files = _write_inputs(folder, asked, self.base)
         built: tuple[str, ...] = ()
         while (ran := await self._run(files, folder, built, asked.exact, progress)).code != 0:
-            said = explain(ran, asked, self.interpreter.version, {f"{folder}/": ""})
+            places = {f"{folder}/": "", **self.uv.places, **self.interpreter.places}
+            said = explain(ran, asked, self.interpreter.version, places)
             more = tuple(name for name in said.packages if self._may_build(said, name) and name not in built)
             if not more:
                 raise await self._blame(said, asked, folder, built)

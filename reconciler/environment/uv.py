@@ -56,6 +56,11 @@ class Uv:
     def work(self) -> Path:
         return self.folder / "work"
 
+    @property
+    def places(self) -> dict[str, str]:
+        """Paths that its words may hold, and what a reader should see in their stead."""
+        return {str(self.cache): "cache", str(self.folder): "cache"}
+
     async def run(self, *arguments: str, folder: Path | None = None, progress: Progress = silent) -> Ran:
         """Run it to its end. A death by signal is a failure of the attempt; any exit code is the caller's to judge."""
         command = (str(self.find()), "--no-config", "--color=never", *arguments)
