@@ -97,7 +97,13 @@ class Mirror:
         return Revision(self.branch, sha)
 
     def tree(self, sha: ObjectId) -> Tree:
-        return Tree(self._objects(), sha)
+        try:
+            return Tree(Objects(self.folder, self._condemn), sha)
+        except Wait:
+            # An old commit may have gone with an old mirror; the newest one must be here.
+            if sha == self.tip:
+                self._condemn()
+            raise
 
     def commit(self, sha: ObjectId) -> Commit:
         """Starts a git of its own for each new commit, some milliseconds; keep it off the way to the switch."""
@@ -185,9 +191,6 @@ class Mirror:
         finally:
             self._damaged = False
         return True
-
-    def _objects(self) -> Objects:
-        return Objects(self.folder, self._condemn)
 
     def _condemn(self) -> None:
         self._damaged = True

@@ -48,7 +48,6 @@ class Objects:
     def root(self, commit: ObjectId) -> bytes:
         """The tree of a commit."""
         if pygit2.Oid(hex=commit) not in self._odb:
-            # An old commit may have gone with an old mirror; that is no damage.
             message = f"Commit {commit[:8]} is not in the mirror of the repository. Sync again."
             raise Wait(Reason.SOURCE_UNAVAILABLE, message)
         try:

@@ -29,7 +29,7 @@ class Segment:
             return name == self.text
         if name.startswith(".") and not self.text.startswith("."):
             return False
-        return self.text == "*" or self.expression.match(name) is not None
+        return self.expression.match(name) is not None
 
 
 @lru_cache(maxsize=4096)

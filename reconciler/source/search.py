@@ -4,6 +4,7 @@ Looks only into the folders the pattern leads through, and only into so many of 
 repository like everything else. A thousand services are one listing, so this is written for long listings.
 """
 
+import re
 from collections.abc import Iterator
 from typing import TypeAlias
 
@@ -19,6 +20,9 @@ DEEPEST = 64
 
 Found: TypeAlias = tuple[str, Entry]
 """A path from the root, and what is there."""
+
+
+_ANY = Segment("*", re.compile(".*", re.DOTALL))
 
 
 class Search:
@@ -49,20 +53,20 @@ class Search:
         yield from self._below(folder, rest)
         if not rest:
             return
-        for name, found in self._listing(folder):
-            if kind_of(found[1]) == FOLDER and not name.startswith("."):
+        for found in self._fitting(folder, _ANY):
+            if kind_of(found[1]) == FOLDER:
                 yield from self._at_any_depth(found, rest)
 
-    def _fitting(self, folder: Found, segment: Segment) -> Iterator[Found]:
-        if segment.expression is None:
-            entry = self._children(folder).get(encoded(segment.text))
-            return iter(()) if entry is None else iter(((_join(folder[0], segment.text), entry),))
-        return (found for name, found in self._listing(folder) if segment.fits(name))
-
-    def _listing(self, folder: Found) -> Iterator[tuple[str, Found]]:
+    def _fitting(self, folder: Found, segment: Segment) -> list[Found]:
         children = self._children(folder)
-        prefix = _join(folder[0], "")
-        return ((name, (prefix + name, entry)) for name, entry in zip(_shown(children), children.values(), strict=True))
+        prefix = f"{folder[0]}/" if folder[0] else ""
+        if segment.expression is None:
+            entry = children.get(encoded(segment.text))
+            return [] if entry is None else [(prefix + segment.text, entry)]
+        named = zip(_shown(children), children.values(), strict=True)
+        if segment.text == _ANY.text:
+            return [(prefix + name, entry) for name, entry in named if name[0] != "."]
+        return [(prefix + name, entry) for name, entry in named if segment.fits(name)]
 
     def _children(self, folder: Found) -> dict[bytes, Entry]:
         path, entry = folder
@@ -81,7 +85,3 @@ def _shown(names: dict[bytes, Entry]) -> list[str]:
     except UnicodeDecodeError:
         return [shown(name) for name in names]
     return text.split("/") if text.isprintable() and names else [shown(name) for name in names]
-
-
-def _join(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name

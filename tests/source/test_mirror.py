@@ -299,7 +299,7 @@ def test_damage_found_while_reading_is_mended_by_the_next_fetch(repository: Repo
         for pack in place.glob("objects/pack/*.pack"):
             pack.chmod(0o644)
             pack.write_bytes(pack.read_bytes()[:40] + b"\0" * 400)
-        with pytest.raises(Wait, match="fetched anew"):
+        with pytest.raises(Wait):
             content(mirror.tree(sha))
         await mirror.fetch()
         assert content(mirror.tree(sha)) == b"one"
