@@ -7,6 +7,7 @@ service's code runs here for the first time, so everything it may throw is caugh
 import contextlib
 import importlib
 import inspect
+import itertools
 import os
 import sys
 import traceback
@@ -73,20 +74,24 @@ def load(entry: str, code: str, title: str) -> Application:
 
 def _as_application(value: object, attribute: str, module: ModuleType, code: str, title: str) -> Application:
     if isinstance(value, APIRouter):
-        # Without a lifespan, `on_event` functions of an included router run twice, in every version of FastAPI.
-        app = FastAPI(title=title, lifespan=_nothing)
-        _run_events_once(value)
         try:
-            app.include_router(value)
+            return shell(value, title)
         except Exception as error:
             raise Faulty(fault_of(error, "ImportFailed", code)) from error
-        return app
     if callable(value) and not inspect.isclass(value) and _takes_three(value):
         return value
     kind = "a class" if inspect.isclass(value) else f"of type {type(value).__name__}"
     place = Place(_relative(getattr(module, "__file__", None), code))
     message = f"{attribute} in {_name(module, place)} is {kind}, not an APIRouter or an ASGI application."
     raise Faulty(Fault("ImportFailed", message, place=place))
+
+
+def shell(router: APIRouter, title: str) -> FastAPI:
+    # Without a lifespan, `on_event` functions of an included router run twice, in every version of FastAPI.
+    app = FastAPI(title=title, lifespan=_nothing)
+    _run_events_once(router)
+    app.include_router(router)
+    return app
 
 
 def _run_events_once(router: APIRouter) -> None:
@@ -203,10 +208,10 @@ def _relative(file: str | None, code: str) -> str | None:
     return None
 
 
-def imported_from(packages: tuple[str, ...], before: frozenset[str]) -> list[str]:
-    """The top-level modules of the environment that came in since `before`: what a later fork may find imported."""
-    names = {name.partition(".")[0] for name in sys.modules.keys() - before}
-    return sorted(name for name in names - before if _origin(name).startswith(packages))
+def imported_from(packages: tuple[str, ...], last: str) -> list[str]:
+    """The top-level modules of the environment that came in after `last`: what a later fork may find imported."""
+    new = itertools.takewhile(lambda name: name != last, reversed(sys.modules))
+    return sorted(name for name in new if "." not in name and _origin(name).startswith(packages))
 
 
 def _origin(name: str) -> str:

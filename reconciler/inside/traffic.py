@@ -5,6 +5,7 @@ Refuses to know about gateways beyond one verb: `give_back`.
 
 import asyncio
 import contextvars
+import importlib.util
 import itertools
 import json
 import os
@@ -13,7 +14,8 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.config import Config
+from uvicorn.config import Config, WSProtocolType
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from .service import Application
@@ -40,10 +42,42 @@ class Headers(list[Header]):
         return [*self, *own]
 
 
+def websocket_protocol() -> WSProtocolType:
+    """uvicorn's newest, which it prefers itself since it has it; its older one uses what `websockets` deprecated."""
+    has_sansio = importlib.util.find_spec("uvicorn.protocols.websockets.websockets_sansio_impl") is not None
+    return "websockets-sansio" if has_sansio else "auto"
+
+
+def configure(app: Application) -> Config:
+    config = Config(
+        app,
+        http=HttpToolsProtocol,
+        ws=websocket_protocol(),
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        interface="asgi3",
+    )
+    config.load()
+    return config
+
+
+class Prefixed:
+    """Tell the application where it is mounted. uvicorn's own `root_path` would prepend it to every path, again."""
+
+    def __init__(self, app: Application, prefix: str) -> None:
+        self._app = app
+        self._prefix = prefix
+
+    def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
+        scope["root_path"] = self._prefix
+        return self._app(scope, receive, send)
+
+
 class Traffic:
     def __init__(
         self,
-        config: Config,
         app: Application,
         app_state: dict[str, Any],
         *,
@@ -52,9 +86,9 @@ class Traffic:
         body_limit: int | None,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        self.config = config
-        self.app = app
-        self.app_behind_proxy = config.loaded_app
+        self.app = Prefixed(app, prefix)
+        self.config = configure(self.app)
+        self.app_behind_proxy: Application = self.config.loaded_app
         """The same, told about the client by a proxy in front, if uvicorn trusts that proxy."""
         self.app_state = app_state
         self.service = service
@@ -114,6 +148,11 @@ class Traffic:
             connection.grow_older(SWEEP_SECONDS, IDLE_SECONDS)
         if self._connections:
             self._sweep = self.loop.call_later(SWEEP_SECONDS, self._close_idle)
+
+    def close(self) -> None:
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
 
     @property
     def connections(self) -> "tuple[Connection, ...]":

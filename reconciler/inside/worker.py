@@ -10,7 +10,6 @@ import atexit
 import contextlib
 import faulthandler
 import gc
-import importlib.util
 import logging
 import os
 import signal
@@ -22,9 +21,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
-
-from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from . import kernel
 from .clients import Clients
@@ -70,7 +66,8 @@ class Inheritance:
 
 def run(spec: Spec, inheritance: Inheritance) -> NoReturn:
     """The whole life of the process after the fork."""
-    known = frozenset(sys.modules)
+    # Not a copy of their names: touching all of them would cost a megabyte of memory that is shared until then.
+    known = next(reversed(sys.modules))
     os.setsid()
     kernel.rename(spec.worker)
     kernel.seal()
@@ -142,31 +139,13 @@ def _leave(output: Output, status: int) -> NoReturn:
     os._exit(status)
 
 
-def websocket_protocol() -> str:
-    """uvicorn's newest, which it prefers itself since it has it; its older one uses what `websockets` deprecated."""
-    has_sansio = importlib.util.find_spec("uvicorn.protocols.websockets.websockets_sansio_impl") is not None
-    return "websockets-sansio" if has_sansio else "auto"
-
-
-class Prefixed:
-    """Tell the application where it is mounted. uvicorn's own `root_path` would prepend it to every path, again."""
-
-    def __init__(self, app: Application, prefix: str) -> None:
-        self._app = app
-        self._prefix = prefix
-
-    def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
-        scope["root_path"] = self._prefix
-        return self._app(scope, receive, send)
-
-
 class Worker:
     def __init__(
         self,
         spec: Spec,
         inheritance: Inheritance,
         output: Output,
-        known: frozenset[str],
+        known: str,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._spec = spec
@@ -232,26 +211,8 @@ class Worker:
 
     def _open_traffic(self, app: Application, state: dict[str, Any]) -> Traffic:
         spec = self._spec
-        prefixed = Prefixed(app, spec.prefix)
-        config = Config(
-            prefixed,
-            http=HttpToolsProtocol,
-            ws=websocket_protocol(),
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            interface="asgi3",
-        )
-        config.load()
         self._traffic = Traffic(
-            config,
-            prefixed,
-            state,
-            service=spec.service,
-            prefix=spec.prefix,
-            body_limit=spec.body_limit,
-            loop=self._loop,
+            app, state, service=spec.service, prefix=spec.prefix, body_limit=spec.body_limit, loop=self._loop
         )
         self._gateways = self._traffic.gateways = Gateways(self._traffic)
         waiting, self._waiting = self._waiting, []

@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -24,6 +24,7 @@ from typing import Literal, NoReturn
 from . import kernel, worker
 from .messages import Gone, Message, Messages
 from .output import Output, OutputFile, RawLines, Speaker
+from .rehearsal import rehearse
 from .spec import Spec
 
 READ_AT_ONCE = 64 * 1024
@@ -327,36 +328,35 @@ def listen(path: str) -> socket.socket:
     return listener
 
 
-def warm() -> None:
-    """Do once what every worker would do for the first time: most of its cost is in importing and building classes."""
-    from fastapi import APIRouter, FastAPI
-    from uvicorn.config import Config
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-    router = APIRouter()
-
-    @router.get("/{number}")
-    async def example(number: int, text: str = "") -> dict[str, int]:
-        return {text: number}
-
-    app = FastAPI()
-    app.include_router(router)
-    app.openapi()
-    config = Config(
-        app,
-        http=HttpToolsProtocol,
-        ws=worker.websocket_protocol(),
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-    )
-    config.load()
-
-
 def freeze() -> None:
+    """Leave the workers memory that stays shared: nothing for the collector to visit, no holes to write into."""
     gc.collect()
+    FILLING.extend(_fill_holes())
     gc.freeze()
     gc.disable()
+
+
+FILLING: list[bytes] = []
+POOL = 16 * 1024
+LARGEST_SMALL = 512
+HOLES = 4_000
+
+
+def _fill_holes() -> Iterator[bytes]:
+    """Small objects until the allocator begins an empty pool, for each of its sizes.
+
+    Otherwise a worker's own objects would be scattered over pages that are half full and shared until then: a megabyte.
+    """
+    header = sys.getsizeof(b"")
+    for size in range(48, LARGEST_SMALL + 1, 16):
+        neighbours, last = 0, 0
+        for _ in range(HOLES):
+            filling = bytes(size - header)
+            neighbours = neighbours + 1 if id(filling) == last + size else 0
+            last = id(filling)
+            yield filling
+            if neighbours >= POOL // size - 2:
+                break
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -368,7 +368,7 @@ def main(arguments: Sequence[str]) -> None:
     _redirect(options.log)
     # Its socket is there before it is warm, so that control waits for a greeting and not for a file.
     zygote = Zygote(options.socket, options.lifeline_fd)
-    warm()
+    rehearse()
     freeze()
     zygote.run()
 
