@@ -30,6 +30,10 @@ def line(text: str, redact: Redact, limit: int = LONGEST_LINE) -> str:
     return cut(visible(redact(text)), limit)
 
 
+def paragraph(text: str, redact: Redact, limit: int) -> str:
+    return "\n".join(visible(one) for one in cut(redact(text), limit).split("\n"))
+
+
 def cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[:limit] + "…"
 
@@ -57,5 +61,4 @@ def logs(lines: Sequence[str], redact: Redact) -> tuple[str, ...]:
 def _body(answer: Answer, redact: Redact) -> str:
     if b"\0" in answer.body[:LONGEST_BODY]:
         return f"({answer.size:,} bytes that are not text)"
-    text = redact(answer.body.decode("utf-8", "replace"))
-    return "\n".join(visible(one) for one in cut(text, LONGEST_BODY).split("\n"))
+    return paragraph(answer.body.decode("utf-8", "replace"), redact, LONGEST_BODY)
