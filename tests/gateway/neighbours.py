@@ -220,11 +220,15 @@ class Worker:
 
     def _greet(self) -> None:
         control, _ = self._listening.accept()
-        control.sendall(json.dumps({"op": "hello", "worker": self.name, "state": "ready"}).encode() + b"\n")
         self.controls.append(control)
+        with contextlib.suppress(OSError):
+            control.sendall(json.dumps({"op": "hello", "worker": self.name, "state": "ready"}).encode() + b"\n")
 
     def _obey(self, control: socket.socket) -> None:
-        message, fds, _, _ = socket.recv_fds(control, 4096, 4)
+        try:
+            message, fds, _, _ = socket.recv_fds(control, 4096, 4)
+        except ConnectionResetError:
+            message = b""
         if not message:
             self.controls.remove(control)
             control.close()
@@ -237,6 +241,8 @@ class Worker:
             received = receive_connection(channel)
         except (BlockingIOError, ValueError):
             return
+        except OSError:
+            received = None
         if received is None:
             self.channels.remove(channel)
             channel.close()
@@ -250,7 +256,10 @@ class Worker:
         data = unread
         with client, contextlib.suppress(OSError):
             while (head := read_head(data)) is None or len(data) < head.length + head.content_length:
-                data += client.recv(65536)
+                chunk = client.recv(65536)
+                if not chunk:
+                    raise ConnectionResetError
+                data += chunk
             rest = data[head.length + head.content_length :]
             body = self.name.encode()
             client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
