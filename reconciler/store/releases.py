@@ -25,6 +25,8 @@ RELEASES_KEPT = 100
 _ORDER = tuple(Phase)
 _UNDER_WAY = tuple(phase for phase in Phase if phase not in (*FINISHED, Phase.LIVE))
 _PRUNE_EVERY = 20
+_ALL = ""
+"""The name under which the releases of all services are counted."""
 
 _INSERT = inserting(Release)
 _CHANGE = changing(Release, Release.__table__.c.id)
@@ -52,12 +54,13 @@ class ReleaseEntries(Entries):
         folder: str | None = None,
         prefix: str | None = None,
     ) -> ReleaseId:
-        number = self._next_number(service)
+        number, serial = self._next_number(service), self._next_number(_ALL)
         release = ReleaseId(f"{service}-{number}")
         begun = {
             "id": release,
             "service": service,
             "number": number,
+            "serial": serial,
             "digest": digest,
             "ingredients": asdict(ingredients),
             "revision": str(revision),
@@ -129,21 +132,17 @@ class ReleaseEntries(Entries):
         """The newest first; of one service, or of all in the order they were begun."""
         of = () if service is None else (Release.service == service,)
         total = self._connection.execute(select(func.count()).select_from(Release).where(*of)).scalar_one()
-        query = select(Release.__table__).where(*of)
-        last = None if after is None else self.release(ReleaseId(after))
-        if service is not None:
-            query = query.order_by(Release.number.desc())
-            query = query if last is None else query.where(Release.number < last.number)
-        else:
-            query = query.order_by(Release.created_at.desc(), Release.id.desc())
-            query = query if last is None else query.where(_before(last))
+        query = select(Release.__table__).where(*of).order_by(Release.serial.desc())
+        if after is not None:
+            last = select(Release.serial).where(Release.id == after).scalar_subquery()
+            query = query.where(Release.serial < last)
         rows = [_row(row) for row in self._connection.execute(query.limit(limit + 1)).mappings()]
         return Page(tuple(rows[:limit]), total, rows[limit - 1].id if len(rows) > limit else None)
 
     def unfinished(self) -> tuple[ReleaseRow, ...]:
         """Releases on their way to life or out of it, in the order they were begun."""
-        query = select(Release.__table__).where(Release.phase.in_(_UNDER_WAY))
-        rows = self._connection.execute(query.order_by(Release.created_at, Release.number)).mappings()
+        query = select(Release.__table__).where(Release.phase.in_(_UNDER_WAY)).order_by(Release.serial)
+        rows = self._connection.execute(query).mappings()
         return tuple(_row(row) for row in rows)
 
     def failed_digests(self, service: ServiceName | None = None) -> tuple[FailedDigestRow, ...]:
@@ -159,7 +158,7 @@ class ReleaseEntries(Entries):
             forgiven = forgiven.where(FailedDigest.service == service)
         return self._connection.execute(forgiven).rowcount
 
-    def _next_number(self, service: ServiceName) -> int:
+    def _next_number(self, service: str) -> int:
         last = self._connection.execute(_LAST_NUMBER, {"key": service}).scalar()
         if last is None:
             self._connection.execute(_INSERT_NUMBER, {"service": service, "last": 1})
@@ -192,12 +191,8 @@ def _check_order(release: ReleaseId, now: Phase, then: Phase) -> None:
         raise ValueError(f"release {release} is {now} and cannot become {then}")
 
 
-def _before(last: ReleaseRow) -> Any:
-    return (Release.created_at < last.created_at) | ((Release.created_at == last.created_at) & (Release.id < last.id))
-
-
 def _row(row: RowMapping) -> ReleaseRow:
-    facts = dict(row)
+    facts = {name: value for name, value in row.items() if name != "serial"}
     return ReleaseRow(
         **facts
         | {

@@ -75,7 +75,7 @@ class Sync(Table):
 
 
 class Number(Table):
-    """The last release number given to a service; it outlives the service."""
+    """The last release number given to a service; it outlives the service. No name: the last of all of them."""
 
     __tablename__ = "numbers"
 
@@ -90,6 +90,8 @@ class Release(Table):
     id: Mapped[str] = mapped_column(String(96), primary_key=True)
     service: Mapped[str] = mapped_column(String(64))
     number: Mapped[int]
+    serial: Mapped[int] = mapped_column(unique=True)
+    """The order in which releases of all services were begun; clocks can be wrong."""
     digest: Mapped[str]
     ingredients: Mapped[dict[str, Any]]
     revision: Mapped[str]

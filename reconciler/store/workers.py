@@ -36,8 +36,8 @@ class WorkerEntries(Entries):
             self._connection.execute(_FORGET_OLD, {"of": release, "last": int(number) - GONE_KEPT})
 
     def workers(self) -> tuple[WorkerRow, ...]:
-        """Those not known to be gone, the oldest first."""
-        query = select(Worker.__table__).where(Worker.gone_at.is_(None)).order_by(Worker.began_at, Worker.number)
+        """Those not known to be gone."""
+        query = select(Worker.__table__).where(Worker.gone_at.is_(None)).order_by(Worker.release, Worker.number)
         return tuple(_row(row) for row in self._connection.execute(query).mappings())
 
     def workers_begun(self, release: ReleaseId) -> int:

@@ -67,7 +67,18 @@ def test_pages_lead_from_the_newest_to_the_oldest(path: Path) -> None:
         assert [row.number for row in (*newest.items, *rest.items)] == [5, 4, 3, 2, 1]
         everywhere = await journal.releases(limit=4)
         others = await journal.releases(limit=4, after=everywhere.next)
-        assert len({row.id for row in (*everywhere.items, *others.items)}) == 5
+        assert [row.number for row in (*everywhere.items, *others.items)] == [5, 4, 3, 2, 1]
+
+    in_journal(path, scenario)
+
+
+def test_releases_are_told_in_the_order_they_were_begun_whatever_the_clock_says(path: Path) -> None:
+    async def scenario(journal: Journal) -> None:
+        ingredients = code("a")
+        for service, moment in ((TASKS, at(9)), (REPORTS, at(-1_000_000)), (TASKS, at(3))):
+            await journal.begin_release(service, ingredients.digest, ingredients, "main@sha1:1", None, {}, moment)
+        assert [row.id for row in (await journal.releases()).items] == ["tasks-2", "reports-1", "tasks-1"]
+        assert [row.id for row in await journal.unfinished()] == ["tasks-1", "reports-1", "tasks-2"]
 
     in_journal(path, scenario)
 

@@ -45,6 +45,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=96), nullable=False),
         sa.Column("service", sa.String(length=64), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("serial", sa.Integer(), nullable=False),
         sa.Column("digest", sa.Text(), nullable=False),
         sa.Column("ingredients", sa.JSON(), nullable=False),
         sa.Column("revision", sa.Text(), nullable=False),
@@ -64,6 +65,7 @@ def upgrade() -> None:
         sa.Column("live_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("retired_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_releases")),
+        sa.UniqueConstraint("serial", name=op.f("uq_releases_serial")),
     )
     op.create_index(op.f("ix_releases_phase"), "releases", ["phase"], unique=False)
     op.create_index(op.f("ix_releases_service_number"), "releases", ["service", "number"], unique=True)
