@@ -17,10 +17,11 @@ def old_python(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The interpreter of an environment as a service may pin it: the asyncio loop and older everything."""
     folder = tmp_path_factory.mktemp("environment") / "old"
     uv = Path(sys.executable).with_name("uv")
-    for command in (
+    commands: tuple[list[str | Path], ...] = (
         [uv, "venv", "-q", "--python", sys.executable, folder],
         [uv, "pip", "install", "-q", "--python", folder / "bin" / "python", *OLD],
-    ):
+    )
+    for command in commands:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         if done.returncode != 0:
             pytest.skip(f"no package index to build the old environment from: {done.stderr.strip()[-300:]}")

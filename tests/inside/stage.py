@@ -23,7 +23,7 @@ class Wire:
     """One client of a control socket."""
 
     def __init__(self, path: str) -> None:
-        self.sock = until_sync(lambda: connected(path), what=f"a listener at {path}")
+        self.sock = connect(path)
         self.lines = self.sock.makefile("r")
 
     def send(self, message: Message, *fds: int) -> None:
@@ -42,14 +42,19 @@ class Wire:
         self.sock.close()
 
 
-def connected(path: str) -> socket.socket | None:
-    sock = socket.socket(socket.AF_UNIX)
-    sock.settimeout(10)
-    try:
-        sock.connect(path)
-    except OSError:
-        sock.close()
-        return None
+def connect(path: str) -> socket.socket:
+    def attempt() -> socket.socket | None:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(10)
+        try:
+            sock.connect(path)
+        except OSError:
+            sock.close()
+            return None
+        return sock
+
+    sock = until_sync(attempt, what=f"a listener at {path}")
+    assert sock is not None
     return sock
 
 
@@ -87,7 +92,7 @@ class Worker:
         return Gateway(self)
 
     def private(self) -> "Client":
-        sock = until_sync(lambda: connected(self.spec["private"]), what="the private listener")
+        sock = connect(self.spec["private"])
         self.zygote.opened.callback(sock.close)
         return Client(sock)
 
@@ -107,9 +112,9 @@ class Worker:
     def said(self, message: str) -> Message:
         """The record with this message; waits for it."""
         return until_sync(
-            lambda: next((record for record in self.records() if record["message"] == message), None),
+            lambda: [record for record in self.records() if record["message"] == message],
             what=f"the line {message!r}",
-        )
+        )[0]
 
 
 class Zygote:
@@ -209,7 +214,9 @@ class Gateway:
             assert received is not None, "the worker closed its channel"
             return received
 
-        fd, unread = until_sync(look, what="a connection to come back")
+        received = until_sync(look, what="a connection to come back")
+        assert received is not None
+        fd, unread = received
         sock = socket.socket(fileno=fd)
         sock.settimeout(10)
         self.opened.callback(sock.close)

@@ -101,7 +101,7 @@ def open_gate(worker: Worker) -> None:
 
 
 def get(path: str, **headers: str) -> bytes:
-    return request("GET", path, **headers)
+    return request("GET", path, b"", **headers)
 
 
 def post(path: str, body: bytes, **headers: str) -> bytes:

@@ -1,0 +1,104 @@
+"""How long a worker waits for a client: the real limits are minutes, so these tests shorten them."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from reconciler.inside import connection, gateways, traffic
+from reconciler.inside.connection import Connection
+from reconciler.inside.gateways import Gateways
+from reconciler.inside.passing import channel_pair, send_connection
+from reconciler.inside.traffic import Traffic
+from tests.waiting import until
+
+GET = b"GET /api/tasks/x HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body"})
+
+
+def play(scenario: Callable[[Traffic, socket.socket], Awaitable[None]]) -> None:
+    """With a client whose connection is held by a worker's traffic."""
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        busy = Traffic(app, {}, service="tasks", prefix="/api/tasks", body_limit=None, loop=loop)
+        client, accepted = socket.socketpair()
+        client.setblocking(False)
+        transport, _ = await loop.connect_accepted_socket(lambda: Connection(busy), accepted)
+        with client:
+            await scenario(busy, client)
+        transport.abort()
+        busy.close()
+        await asyncio.sleep(0)
+
+    asyncio.run(asyncio.wait_for(run(), 10))
+
+
+async def read(client: socket.socket) -> bytes:
+    """Everything until the worker closes."""
+    loop = asyncio.get_running_loop()
+    data = b""
+    while part := await loop.sock_recv(client, 65536):
+        data += part
+    return data
+
+
+def test_a_head_that_does_not_end_is_answered_with_408(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.05)
+
+    async def scenario(_: Traffic, client: socket.socket) -> None:
+        client.send(GET[:20])
+        answer = await read(client)
+        assert answer.startswith(b"HTTP/1.1 408 ") and b'"code":"request_timeout"' in answer
+
+    play(scenario)
+
+
+def test_an_idle_connection_is_closed_but_never_a_busy_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traffic, "SWEEP_SECONDS", 0.01)
+    monkeypatch.setattr(traffic, "IDLE_SECONDS", 0.05)
+
+    async def scenario(busy: Traffic, client: socket.socket) -> None:
+        client.send(GET)
+        answer = await read(client)
+        assert answer.startswith(b"HTTP/1.1 200 ") and b"connection: close" not in answer
+        assert busy.connections == ()
+
+    play(scenario)
+
+
+def test_a_client_that_ignores_its_last_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "LINGER_SECONDS", 0.05)
+
+    async def scenario(busy: Traffic, client: socket.socket) -> None:
+        client.send(b"nonsense\r\n\r\n")
+        assert (await read(client)).startswith(b"HTTP/1.1 400 ")
+        await until(lambda: not busy.connections, what="the end of the connection")
+
+    play(scenario)
+
+
+def test_what_no_gateway_takes_back_is_told_to_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateways, "GATEWAY_SECONDS", 0.05)
+
+    async def scenario(busy: Traffic, _: socket.socket) -> None:
+        busy.gateways = Gateways(busy)
+        ours, theirs = channel_pair()
+        busy.gateways.attach(theirs.detach())
+        client, accepted = socket.socketpair()
+        client.setblocking(False)
+        with client, ours, accepted:
+            client.send(b"GET /api/other HTTP/1.1\r\nHost: a\r\n\r\n")
+            send_connection(ours, accepted.fileno(), b"")
+            ours.close()
+            accepted.close()
+            answer = await read(client)
+        assert answer.startswith(b"HTTP/1.1 503 ") and b"retry-after: 1" in answer
+
+    play(scenario)
