@@ -14,7 +14,8 @@ from reconciler.environment.failures import disk_full, stalled, wait
 from reconciler.model.failure import Failure
 from reconciler.model.requirement import Requirements
 
-DETAIL = 2_000
+DETAIL, HEAD, GAP = 2_000, 1_200, "\n         […]\n"
+"""The beginning says what was missing, the end what cannot be; the middle is how uv got there."""
 LONGEST = 300
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 CHATTER = re.compile(
@@ -80,7 +81,8 @@ RULES = (
     ),
     _rule(
         "no-wheel",
-        r"Wheels are required for `([^`=]+)`",
+        r"([A-Za-z0-9][\w.-]*?)(?:[=<>!~]\S+)? has no usable wheels and (?:only |you require |(?:all versions of )?"
+        r"\S+ depends? on )\1\b",
         "{packages} has no wheel for this Python and platform, and building it would run its code",
         "Choose a version that has a wheel, or let the operator start the server with --allow-builds {first}",
     ),
@@ -138,7 +140,7 @@ def explain(ran: Ran, asked: Requirements, python: str, places: Mapping[str, str
     message, remedy = rule.message.format(**said), rule.remedy.format(**said)
     if rule.passes or (rule is OTHERWISE and ran.code != 1):
         return Explanation(rule.code, wait(rule.code, message, remedy, detail=detail), packages)
-    line = asked.named(packages or WORD.findall(flat))
+    line = asked.named((*packages, *WORD.findall(flat)))
     return Explanation(rule.code, stalled(rule.code, message, remedy, line=line, detail=detail), packages)
 
 
@@ -147,7 +149,7 @@ def shorten(words: str, places: Mapping[str, str]) -> str:
     for place, shown in places.items():
         words = words.replace(place, shown)
     words = CREDENTIALS.sub(r"\1***@", CHATTER.sub("", words)).strip()
-    return words if len(words) <= DETAIL else f"{words[:DETAIL]}…"
+    return words if len(words) <= DETAIL else f"{words[:HEAD]}{GAP}{words[HEAD + len(GAP) - DETAIL :]}"
 
 
 def _packages(rule: _Rule, words: str) -> tuple[str, ...]:

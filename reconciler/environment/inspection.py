@@ -37,7 +37,14 @@ _DISTUTILS = re.compile(
     r"enabled and __import__\('_distutils_hack'\)(?:\.add_shim\(\))?;?"
 )
 _VIRTUALENV = re.compile(r"import _virtualenv")
-HARMLESS = (_NAMESPACE, _DISTUTILS, _VIRTUALENV)
+_COVERAGE = re.compile(
+    r"import sys; exec\('(?:\\n)*import os\\n\\n"
+    r'if os\.getenv\("COVERAGE_PROCESS_START"\)(?: or os\.getenv\("COVERAGE_PROCESS_CONFIG"\))?:\\n'
+    r" try:\\n  import coverage\\n except:\\n  pass\\n else:\\n"
+    r'  coverage\.process_startup\((?:slug="pth")?\)(?:\\n)*'
+    r"'\)"
+)
+HARMLESS = (_NAMESPACE, _DISTUTILS, _VIRTUALENV, _COVERAGE)
 """By their whole text and not by the name of the file, which anybody can take."""
 
 REMEDY = "Choose a version without it, or let the operator trust the package: --allow-builds {package}"

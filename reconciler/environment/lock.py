@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from reconciler.environment.command import Ran
-from reconciler.environment.explanation import Explanation, explain
+from reconciler.environment.explanation import WORD, Explanation, explain
 from reconciler.environment.failures import Killed, stalled
 from reconciler.environment.interpreter import Interpreter
 from reconciler.environment.shared import Shared
@@ -150,9 +150,8 @@ class Locks:
             return said.failure
         needs = ", ".join(line.partition(";")[0].strip() for line in self.base.lines)
         message = f"the requirements conflict with what every worker needs: {needs}"
-        return stalled(
-            "platform-conflict", message, "Loosen the constraint that uv names", detail=said.failure.detail or ""
-        )
+        remedy, detail = "Loosen the constraint that uv names", said.failure.detail or ""
+        return stalled("platform-conflict", message, remedy, line=asked.named(WORD.findall(detail)), detail=detail)
 
     def _lock(self, asked: Requirements, resolved: Sequence[Resolved], built: tuple[str, ...]) -> Lock:
         content = [(row.text, row.hashes) for row in resolved]

@@ -21,6 +21,11 @@ NAMESPACE = (
     "'zope', [os.path.dirname(p)])));m = m or sys.modules.setdefault('zope', types.ModuleType('zope'));"
     "mp = (m or []) and m.__dict__.setdefault('__path__',[]);(p not in mp) and mp.append(p)\n"
 )
+COVERAGE = (
+    'import sys; exec(\'import os\\n\\nif os.getenv("COVERAGE_PROCESS_START") or '
+    'os.getenv("COVERAGE_PROCESS_CONFIG"):\\n try:\\n  import coverage\\n except:\\n  pass\\n else:\\n'
+    '  coverage.process_startup(slug="pth")\')\n'
+)
 RUN = "import os; open('WITNESS', 'w').close()\n"
 DATA = "bad-1.0.data"
 
@@ -104,6 +109,7 @@ def test_the_starters_that_everybody_has_are_harmless(make: Make, wheels: Path, 
     files = {
         "distutils-precedence.pth": precedence,
         "zope-nspkg.pth": NAMESPACE,
+        "a1_coverage.pth": COVERAGE,
         "plain.pth": "# a comment\n\nbad\n",
         "bad/sitecustomize.py": "",
     }

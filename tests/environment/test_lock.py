@@ -30,7 +30,7 @@ def refused(make: Make, asked: Requirements) -> Stalled:
     with pytest.raises(Stalled) as failed:
         asyncio.run(scenario())
     assert failed.value.reason is Reason.REQUIREMENTS_FAILED
-    assert len(failed.value.detail or "") <= 2_001
+    assert len(failed.value.detail or "") <= 2_000
     return failed.value
 
 
@@ -123,11 +123,13 @@ def test_a_long_conflict_is_cut_to_two_kilobytes_without_paths(make: Make, wheel
 
 
 def test_a_conflict_with_the_platform_is_told_as_one(make: Make, wheels: Path) -> None:
-    failure = refused(make, from_list(["worker<1"]))
+    asked = from_text(b"worker<1\n", FILE)
+    failure = refused(make, asked)
     assert failure.problems[0].code == "conflict", "no such version at all"
     wheel(wheels, "worker", "0.5")
-    failure = refused(make, from_list(["worker<1"]))
+    failure = refused(make, asked)
     assert failure.problems[0].code == "platform-conflict"
+    assert failure.problems[0].line == 1
     assert failure.message == "the requirements conflict with what every worker needs: worker>=1"
 
 
@@ -158,6 +160,21 @@ def test_a_source_archive_is_refused_and_never_run(make: Make, wheels: Path, tmp
     assert "fromsource" in problem.message
     assert "--allow-builds fromsource" in (problem.remedy or "")
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_source_archive_that_something_else_needs_is_named(make: Make, wheels: Path, tmp_path: Path) -> None:
+    source(wheels, "fromsource", tmp_path / "ran")
+    wheel(wheels, "needs", "1.0", ["fromsource==1.0"])
+    (problem,) = refused(make, from_text(b"alpha\nneeds\n", FILE)).problems
+    assert (problem.code, problem.line) == ("no-wheel", 2)
+    assert "fromsource" in problem.message
+
+
+def test_a_conflict_is_one_although_another_release_has_no_wheel(make: Make, wheels: Path, tmp_path: Path) -> None:
+    source(wheels, "mixed", tmp_path / "ran")
+    for version in ("1.1", "1.2"):
+        wheel(wheels, "mixed", version, ["alpha<2"])
+    assert refused(make, from_text(b"alpha>=2\nmixed\n", FILE)).problems[0].code == "conflict"
 
 
 def test_a_wheel_for_another_platform_is_refused_like_a_missing_one(make: Make, wheels: Path) -> None:
