@@ -27,6 +27,7 @@ from reconciler.api import Access, build
 from reconciler.control.boot import close_interrupted_syncs, come_back, failed_before
 from reconciler.control.deployment import Workshop
 from reconciler.control.folders import Folders
+from reconciler.control.gate import Gate, Shelf
 from reconciler.control.ledger import Ledger
 from reconciler.control.loop import Loop
 from reconciler.control.overview import Overview
@@ -35,6 +36,7 @@ from reconciler.control.reading import Reader
 from reconciler.control.traffic import Traffic
 from reconciler.data_folder import read_admin_token
 from reconciler.environment import Environments
+from reconciler.listener import url
 from reconciler.model.failure import Failure
 from reconciler.settings import Settings
 from reconciler.source.mirror import Mirror
@@ -87,8 +89,9 @@ async def serve(place: Place, settings: Settings) -> int:
         zygotes = Zygotes(Nursery(place.run, folders.logs / "reconciler", place.lifeline))
         engine = LocalEngine(zygotes, Ledger(journal), partial(WorkerSockets.fresh, place.run))
         traffic = Traffic(place.run)
-        shop = Workshop(journal, environments, engine, folders, asyncio.Semaphore(2 * (os.cpu_count() or 2)))
-        loop = Loop(mirror, Reader(settings.allow_urls), shop, traffic, zygotes)
+        gate = Gate(Shelf(), folders, url(settings.host, settings.port))
+        shop = Workshop(journal, environments, engine, gate, folders, asyncio.Semaphore(2 * (os.cpu_count() or 2)))
+        loop = Loop(mirror, Reader(gate.shelf, settings.allow_urls), shop, traffic, zygotes)
         returned = await come_back(journal, folders, zygotes, engine)
         loop.restore(((one.live, one.past) for one in returned), await failed_before(journal))
         await close_interrupted_syncs(journal)

@@ -5,19 +5,23 @@ journal before each side effect, so that the next control knows what was under w
 """
 
 import asyncio
+import posixpath
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
 from reconciler.control.folders import Folders
+from reconciler.control.gate import Gate, refusal
 from reconciler.control.recipe import Recipe, recipe
 from reconciler.control.wanted import Wanted
 from reconciler.environment import Environment, Environments, Lock
 from reconciler.model.failure import Failure, Reason, Stalled, Wait
 from reconciler.model.names import EnvironmentId, ReleaseId, SyncId
+from reconciler.model.problem import Problem
+from reconciler.model.verdict import Report, Verdict
 from reconciler.source.tree import Tree
 from reconciler.store.journal import Journal
 from reconciler.store.rows import Phase
@@ -31,6 +35,7 @@ class Workshop:
     journal: Journal
     environments: Environments
     engine: Engine
+    gate: Gate
     folders: Folders
     starts: asyncio.Semaphore
     """Bounds how many releases fork and import at once; nothing slow is awaited while it is held."""
@@ -42,6 +47,7 @@ class Watcher(Protocol):
     """Who is told how far it has come."""
 
     candidate: ReleaseId | None
+    report: Report | None
 
     def say(self, phase: str) -> None: ...
 
@@ -54,6 +60,8 @@ class Candidate:
     recipe: Recipe
     lock: Lock
     crew: Crew
+    report: Report | None
+    """What its suite said; None where it is not asked before the switch."""
 
 
 class Deployment:
@@ -104,10 +112,31 @@ class Deployment:
             )
         )
         self._say("starting")
+        spec = made.spec(release, environment.id, self._shop.folders)
         async with self._shop.starts:
-            crew = await self._shop.engine.start(made.spec(release, environment.id, self._shop.folders))
+            try:
+                crew = await self._shop.engine.start(spec)
+            except Failure as failure:
+                failure.problems = tuple(_in_repository(problem, made.folder) for problem in failure.problems)
+                raise
         journal.later(lambda entries: entries.advance(release, Phase.STARTED, now()))
-        return Candidate(release, made, lock, crew)
+        try:
+            report = await self._play(crew) if self.wanted.manifest.gate == "tests" else None
+        except BaseException:
+            await asyncio.shield(crew.discard())
+            raise
+        return Candidate(release, made, lock, crew, report)
+
+    async def _play(self, crew: Crew) -> Report:
+        self._say("playing its suite")
+        release, gate = crew.spec.release, self._shop.gate
+        report = self._watcher.report = await gate.play(self.wanted, crew, self._open_tree())
+        self._shop.journal.later(
+            lambda entries: entries.advance(release, Phase.TESTED, now(), verdict=report.verdict, suite=report.summary)
+        )
+        if report.verdict is not Verdict.PASSED:
+            raise refusal(report)
+        return report
 
     async def _prepare(self, release: ReleaseId) -> tuple[Environment, Lock]:
         writing = asyncio.create_task(self._write_code(release))
@@ -145,6 +174,11 @@ class Deployment:
         )
         home = self._shop.folders.release(self.wanted.name, release)
         await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
+
+
+def _in_repository(problem: Problem, folder: str) -> Problem:
+    """A worker names files as seen from its own folder."""
+    return replace(problem, file=posixpath.normpath(posixpath.join(folder, problem.file))) if problem.file else problem
 
 
 def _as_failure(error: BaseException) -> Failure:

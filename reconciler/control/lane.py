@@ -23,6 +23,7 @@ from reconciler.model.names import Digest, EnvironmentId, ReleaseId, ServiceName
 from reconciler.model.plan import Running
 from reconciler.model.standing import Standing, conditions
 from reconciler.model.status import Condition
+from reconciler.model.verdict import Report
 from reconciler.source.tree import Tree
 from reconciler.store.rows import EventRow, Phase
 from reconciler.worker.crew import CRASH_WINDOW, Crew, crash_loop
@@ -73,6 +74,8 @@ class Lane:
         self.prefix = prefix
         self.live: Live | None = None
         self.candidate: ReleaseId | None = None
+        self.report: Report | None = None
+        """What a suite concluded last, about the candidate or the live release."""
         self.conditions: tuple[Condition, ...] = ()
         self.trouble: Failure | None = None
         self.attempted: str | None = None
@@ -109,8 +112,8 @@ class Lane:
     @property
     def needed(self) -> set[ReleaseId]:
         """Releases whose folders must stay."""
-        named = {past.release for past in self.past}
-        return named | {one for one in (self.candidate, self.live and self.live.release) if one is not None}
+        now = (self.candidate, self.live.release if self.live else None)
+        return {past.release for past in self.past} | {release for release in now if release is not None}
 
     @property
     def environments(self) -> set[EnvironmentId]:

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from reconciler.control.gate import Shelf, read_suites
 from reconciler.control.wanted import Reading, Unfit, Wanted, Wish
 from reconciler.model.digest import Ingredients, fingerprint
 from reconciler.model.document import Document, Invalid, load
@@ -59,7 +60,8 @@ class Past:
 class Reader:
     """Not for use by two threads at once."""
 
-    def __init__(self, hosts: tuple[str, ...] = ()) -> None:
+    def __init__(self, shelf: Shelf, hosts: tuple[str, ...] = ()) -> None:
+        self._shelf = shelf
         self._hosts = hosts
         self._past = Past()
 
@@ -68,7 +70,7 @@ class Reader:
         platform_id = tree.object_id(FILE)
         platform = self._platform(tree, platform_id)
         known = self._past.folders if platform is self._past.platform else {}
-        view = _View(tree, revision, platform, self._hosts)
+        view = _View(tree, revision, platform, self._hosts, self._shelf)
         listing = tree.folders(platform.services)
         folders = {path: _same_or_read(known.get(path), path, object_id, view) for path, object_id in listing.items()}
         wishes = self._wishes(folders, platform, revision, known)
@@ -126,6 +128,7 @@ class _View:
     revision: Revision
     platform: Platform
     hosts: tuple[str, ...]
+    shelf: Shelf
     _patterns: dict[str, tuple[dict[str, ObjectId], str]] = field(default_factory=dict)
 
     def watched(self, pattern: str) -> tuple[dict[str, ObjectId], str]:
@@ -173,19 +176,20 @@ def _wanted(
     found = [view.watched(pattern) for pattern in manifest.watch]
     prefix = view.platform.prefix(name)
     watched = tuple(sorted({place for matches, _ in found for place in matches}))
-    view.tree.files(path, watched)
+    ingredients = Ingredients(
+        code=object_id,
+        shared=fingerprint([stood_for for _, stood_for in found]) if found else "",
+        environment=requirements.key,
+        configuration=fingerprint(configuration(manifest, prefix)),
+    )
+    view.shelf.put(ingredients.digest, read_suites(name, path, watched, manifest, document, view.tree))
     return Wanted(
         name=name,
         folder=path,
         prefix=prefix,
         manifest=manifest,
         requirements=requirements,
-        ingredients=Ingredients(
-            code=object_id,
-            shared=fingerprint([stood_for for _, stood_for in found]) if found else "",
-            environment=requirements.key,
-            configuration=fingerprint(configuration(manifest, prefix)),
-        ),
+        ingredients=ingredients,
         watched=watched,
         revision=view.revision,
     )

@@ -8,13 +8,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from reconciler.model.names import Digest
 
 PARTS = ("code", "shared", "environment", "configuration", "secrets")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ingredients:
     code: str
     """The git tree of the service's folder."""
@@ -27,7 +28,7 @@ class Ingredients:
     secrets: str = ""
     """Names and versions of the secrets, never values."""
 
-    @property
+    @cached_property
     def digest(self) -> Digest:
         return Digest(fingerprint({part: getattr(self, part) for part in PARTS}))
 

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from reconciler.model.failure import Failure, Reason, Stalled
 from reconciler.model.names import WorkerId
+from reconciler.model.watch import Answers
 from reconciler.worker.process import Exit, Worker
 from reconciler.worker.spec import ReleaseSpec, WorkerSockets
 from reconciler.worker.zygote import Forked, Zygotes
@@ -83,6 +84,19 @@ class Crew:
             self._keep(worker)
         for _ in range(self.spec.replicas - len(workers)):
             self._spawn_keeper(self._replace(0.0))
+
+    def park(self) -> None:
+        """Serve nobody from now on, and be ready to."""
+        for worker in self.workers:
+            worker.park()
+
+    def resume(self) -> None:
+        for worker in self.workers:
+            worker.resume()
+
+    async def answers(self) -> Answers:
+        counted = await asyncio.gather(*(worker.answers() for worker in self.ready))
+        return sum(counted, Answers())
 
     async def retire(self) -> list[Worker]:
         """Let every worker finish and go. Returns them, for what their drain had to cut."""

@@ -19,6 +19,7 @@ from reconciler.model.failure import Failure, Reason, Stalled
 from reconciler.model.names import ReleaseId, WorkerId
 from reconciler.model.problem import Problem
 from reconciler.model.status import WorkerState
+from reconciler.model.watch import Answers
 from reconciler.worker.lines import Lines, Message
 from reconciler.worker.spec import WorkerSockets
 from reconciler.worker.zygote import Zygote
@@ -77,6 +78,7 @@ class Worker:
     cut: Cut = Cut()
     failure: Failure | None = None
     _heard: bool = False
+    _counted: "asyncio.Future[Answers] | None" = None
     _lines: Lines | None = None
     _told: asyncio.Event = field(default_factory=asyncio.Event)
     _gone: "asyncio.Future[Exit]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
@@ -124,10 +126,26 @@ class Worker:
     def is_gone(self) -> bool:
         return self._gone.done()
 
+    def park(self) -> None:
+        """Give every connection back as it falls idle, and stay ready: it may be needed again."""
+        self._tell({"op": "park"})
+
+    def resume(self) -> None:
+        self._tell({"op": "resume"})
+
+    async def answers(self, within: float = 2.0) -> Answers:
+        """How many requests it has answered, and how many of them badly; nothing when it does not say."""
+        self._counted = asyncio.get_running_loop().create_future()
+        self._tell({"op": "stats"})
+        try:
+            async with asyncio.timeout(within):
+                return await self._counted
+        except TimeoutError:
+            return Answers()
+
     async def retire(self, drain: float) -> Exit:
         """Ask it to finish what it began and go; after the drain and its shutdown's grace, make it go."""
-        if self._lines is not None and not self._gone.done():
-            self._lines.send({"op": "retire", "drain": drain})
+        self._tell({"op": "retire", "drain": drain})
         try:
             async with asyncio.timeout(drain + GRACE):
                 return await self.gone()
@@ -140,6 +158,10 @@ class Worker:
         if not self._gone.done() and start_time(self.pid) == self.started:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
+
+    def _tell(self, message: Message) -> None:
+        if self._lines is not None and not self._gone.done():
+            self._lines.send(message)
 
     async def _follow(self, lines: Lines, zygote: Zygote | None) -> None:
         async for message in lines.messages():
@@ -162,9 +184,13 @@ class Worker:
                 self._heard = True
                 self.pid = int(message["pid"])
                 self.started = str(message["started"])
-                self._enter(message)
+                # How it failed follows in a message of its own; a bare "failed" would hide it.
+                if message.get("state") != "failed":
+                    self._enter(message)
             case "state":
                 self._enter(message)
+            case "stats" if self._counted is not None and not self._counted.done():
+                self._counted.set_result(Answers(int(message.get("requests", 0)), int(message.get("failed", 0))))
 
     def _enter(self, message: Message) -> None:
         match message.get("state"):
