@@ -84,7 +84,8 @@ _SIGNS = (
     _sign(
         r"not valid: is this a git repository|does not appear to be a git repository|repository .* not found|"
         r"returned error: (404|410)|bad line length character|protocol error",
-        "{where} is not a git repository, or these credentials may not see it. Check the address.",
+        "{where} is not a git repository, or these credentials may not see it. Check the address; of a work tree, "
+        "give the folder that holds .git.",
     ),
     _sign(
         r"could not resolve host|couldn't connect|connection (refused|timed out|reset)|network is unreachable|"

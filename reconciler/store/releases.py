@@ -23,6 +23,8 @@ RELEASES_KEPT = 100
 """Finished ones per service; the live one is always kept."""
 
 _ORDER = tuple(Phase)
+_MAY_RETURN = (Phase.DRAINING, Phase.RETIRED)
+"""Live once, and good enough to be live again when its successor is not."""
 _UNDER_WAY = tuple(phase for phase in Phase if phase not in (*FINISHED, Phase.LIVE))
 _PRUNE_EVERY = 20
 _ALL = ""
@@ -92,7 +94,7 @@ class ReleaseEntries(Entries):
         prefix: str | None = None,
         **facts: Any,
     ) -> None:
-        """Write down how far it has come, and what was learnt. Only a retired release may be taken up again."""
+        """Write down how far it has come, and what was learnt. Only one that was live may be taken up again."""
         row = self._release_now(release)
         _check_order(release, Phase(row["phase"]), phase)
         known = {"environment": environment, "folder": folder, "prefix": prefix}
@@ -187,7 +189,7 @@ class ReleaseEntries(Entries):
 
 
 def _check_order(release: ReleaseId, now: Phase, then: Phase) -> None:
-    if now is Phase.FAILED or (now is not Phase.RETIRED and _ORDER.index(then) < _ORDER.index(now)):
+    if now is Phase.FAILED or (now not in _MAY_RETURN and _ORDER.index(then) < _ORDER.index(now)):
         raise ValueError(f"release {release} is {now} and cannot become {then}")
 
 

@@ -14,6 +14,9 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import Table as SQLTable
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateTable
 
 from reconciler.store.journal import Journal
 from reconciler.store.migrate import configuration
@@ -178,6 +181,16 @@ def test_the_migrations_make_exactly_the_tables_the_program_uses(path: Path) -> 
         assert compare_metadata(MigrationContext.configure(connection), Table.metadata) == []
     connection.close()
     assert ScriptDirectory.from_config(configuration()).get_current_head() == HEAD
+
+
+@pytest.mark.parametrize("table", Table.metadata.sorted_tables, ids=lambda table: table.name)
+def test_every_table_can_also_be_one_of_postgresql(table: SQLTable) -> None:
+    statement = str(
+        CreateTable(table).compile(
+            dialect=postgresql.dialect()  # type: ignore[no-untyped-call]
+        )
+    )
+    assert "TIMESTAMP WITH TIME ZONE" in statement or "_at" not in statement
 
 
 def test_the_database_is_opened_for_one_writer_and_flushes_each_commit(path: Path) -> None:
