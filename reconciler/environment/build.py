@@ -28,6 +28,8 @@ from reconciler.model.names import EnvironmentId
 from reconciler.model.progress import Progress, silent
 
 SIDE_BY_SIDE = 2
+COMPILER = 1024**3
+"""Octets of memory: a module can be written to need more than the machine has."""
 MARKER = "service.lock"
 MADE, SETTLED = ".made", ".settled"
 """The boot in which it was made, and whether it has been flushed to the disk since."""
@@ -161,7 +163,7 @@ class Builds:
         """Compile by the platform's own Python without `site`, so that nothing of the packages runs."""
         python = str(self.interpreter.program)
         command = (python, "-I", "-S", "-m", "compileall", "-q", str(environment.folder / "lib"))
-        bounds = Bounds(nice=19, spare=self.uv.bounds.spare)
+        bounds = Bounds(nice=19, memory=COMPILER, spare=self.uv.bounds.spare)
         with suppress(Failure, OSError):
             await run(command, environ={}, folder=environment.folder, bounds=bounds)
             await asyncio.to_thread(os.sync)

@@ -38,6 +38,7 @@ class Bounds:
     seconds: float = 600.0
     spare: int = 64 * 1024 * 1024
     """Octets the disk must keep free: the platform's own journal lives there too."""
+    memory: int | None = None
     nice: int = 0
 
 
@@ -81,9 +82,14 @@ def _spawn(
         raise unusable(error.strerror or str(error)) from None
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, process.pid, bounds.nice)
-        if hasattr(resource, "prlimit"):
-            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
+        _limit(process.pid, resource.RLIMIT_FSIZE, LARGEST_FILE)
+        _limit(process.pid, resource.RLIMIT_AS, bounds.memory)
     return process
+
+
+def _limit(pid: int, kind: int, most: int | None) -> None:
+    if most is not None and hasattr(resource, "prlimit"):
+        resource.prlimit(pid, kind, (most, most))
 
 
 def _leash() -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from reconciler.model.requirement import Requirements
 
 
 class Environments:
-    """What of them is under `data`, and the uv that fills it.
+    """What of them is under `data`, and the uv that fills it. One process at a time may have a `data` folder.
 
     `indexes` and `allow_builds` are the operator's. `base` is what every environment holds besides.
     """

@@ -27,7 +27,7 @@ from reconciler.model.digest import fingerprint
 from reconciler.model.failure import Failure
 from reconciler.model.names import EnvironmentId
 from reconciler.model.progress import Progress, silent
-from reconciler.model.requirement import Requirements, pins, split_hashes
+from reconciler.model.requirement import Requirements, split_hashes
 
 MOST_KNOWN = 1_000
 """Locks in memory, at some 50 kB each; the others are a file away."""
@@ -219,10 +219,9 @@ def _narrow(row: Resolved, named: set[str], asked: Requirements) -> Resolved:
 
 def _check_complete(resolved: Sequence[Resolved], asked: Requirements) -> None:
     """A lock that leaves out what its packages need would install something else on every day."""
-    locked = {pin.name for pin in pins(asked.lines)}
-    ours = _reached(resolved)
+    expected = asked.names | _reached(resolved)
     for row in resolved:
-        if row.name not in locked and row.name not in ours:
+        if row.name not in expected:
             message = f"service.lock does not list {row.name}, which {row.parents[0]} needs"
             remedy = "Run `reconciler lock` and commit what it writes"
             raise stalled("lock-incomplete", message, remedy, line=asked.named(row.parents))

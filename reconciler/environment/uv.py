@@ -5,6 +5,7 @@ file, no home folder, and never the folder of a service; which index it asks is 
 Index addresses may hold a password, so they travel in its environment, not in its arguments.
 """
 
+import asyncio
 import os
 import re
 import shutil
@@ -26,7 +27,7 @@ INHERITED = (
 ARCHIVES = (".whl", ".tar.gz", ".zip")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Uv:
     folder: Path
     """Its cache, its empty home and its working folders."""
@@ -36,6 +37,7 @@ class Uv:
     bounds: Bounds = field(default_factory=Bounds)
     retries: int = 3
     inherited: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    _running: int = 0
 
     @property
     def cache(self) -> Path:
@@ -45,8 +47,9 @@ class Uv:
         """Make the folders, and remove what crashed runs left in them."""
         for folder in (self.folder, self.home, self.work, self.cache):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for left in (*self.work.iterdir(), *self.cache.glob(".tmp*")):
+        for left in self.work.iterdir():
             shutil.rmtree(left, ignore_errors=True)
+        self._sweep()
 
     @property
     def home(self) -> Path:
@@ -64,13 +67,22 @@ class Uv:
     async def run(self, *arguments: str, folder: Path | None = None, progress: Progress = silent) -> Ran:
         """Run it to its end. A death by signal is a failure of the attempt; any exit code is the caller's to judge."""
         command = (str(self.find()), "--no-config", "--color=never", *arguments)
-        heard = _translating(progress)
-        ran = await run(
-            command, environ=self.environment(), folder=folder or self.home, bounds=self.bounds, heard=heard
-        )
-        if ran.code < 0:
-            raise killed(-ran.code)
-        return ran
+        heard, environ = _translating(progress), self.environment()
+        self._running += 1
+        try:
+            ran = await run(command, environ=environ, folder=folder or self.home, bounds=self.bounds, heard=heard)
+            if ran.code < 0:
+                raise killed(-ran.code)
+            return ran
+        finally:
+            self._running -= 1
+            await asyncio.to_thread(self._sweep)
+
+    def _sweep(self) -> None:
+        """What an uv that was ended had begun to unpack may be what filled the disk."""
+        if not self._running:
+            for left in self.cache.glob(".tmp*"):
+                shutil.rmtree(left, ignore_errors=True)
 
     async def version(self) -> str:
         return (await self.run("--version")).out.strip()

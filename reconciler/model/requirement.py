@@ -100,6 +100,10 @@ class Requirements:
     def key(self) -> str:
         return fingerprint({"lines": self.lines, "exact": self.exact, "python": self.python})[:32]
 
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(name for line in self.lines for name in _name_of(line))
+
     def accepts(self, python: str) -> bool:
         return self.python is None or SpecifierSet(self.python).contains(python, prereleases=True)
 
@@ -107,17 +111,6 @@ class Requirements:
         """Where the first of these that was asked for was asked for."""
         lines = {name: line for line in self.origin for name in _name_of(line.text)}
         return next((lines[name] for name in map(canonicalize_name, names) if name in lines), None)
-
-
-@dataclass(frozen=True, slots=True)
-class Pin:
-    """One package of a lock, with the files it may come from."""
-
-    name: str
-    version: str
-    """Or `@ https://…` for a direct URL."""
-    text: str
-    hashes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,18 +160,6 @@ def from_pyproject(content: bytes, file: str, *, hosts: Collection[str] = ()) ->
         )
     python = _python(project.get("requires-python"), text, file)
     return _requirements(tuple(_entries(dependencies, text, file)), hosts, python=python)
-
-
-def pins(lines: Sequence[str]) -> tuple[Pin, ...]:
-    """Take the lines of an exact `Requirements` apart."""
-    return tuple(map(_pin, lines))
-
-
-def _pin(line: str) -> Pin:
-    text, *hashes = line.split(" --hash=")
-    parsed = Requirement(text)
-    version = f"@ {parsed.url}" if parsed.url else next(iter(parsed.specifier)).version
-    return Pin(canonicalize_name(parsed.name), version, text, tuple(hashes))
 
 
 def split_hashes(line: str) -> tuple[str, tuple[str, ...]]:

@@ -185,6 +185,7 @@ def test_a_build_that_nobody_waits_for_is_given_up_whole(make: Make, index: Pack
         assert waiting.cancelled()
         assert there(tmp_path / "data") == []
         assert children("uv") == []
+        assert list((tmp_path / "data" / "cache" / "uv").glob(".tmp*")) == []
         index.gate.set()
         assert (await environments.build(lock)).python.exists()
 
