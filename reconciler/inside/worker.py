@@ -48,6 +48,9 @@ PAUSE = 0.01
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 """What a service may see of the zygote's environment; everything else of its own comes with the spec."""
 
+# Known before the fork: finding out takes a millisecond.
+PACKAGES = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+
 PRELOADED: set[str] = set()
 """What the zygote imported only because services of this environment need it."""
 
@@ -160,6 +163,7 @@ class Worker:
         self._traffic: Traffic | None = None
         self._gateways: Gateways | None = None
         self._inheritance = inheritance
+        self._parking: asyncio.Task[Mapping[str, int]] | None = None
 
     async def live(self) -> int:
         """Serve until told to stop. The exit status."""
@@ -176,8 +180,9 @@ class Worker:
         gc.freeze()
         traffic = self._open_traffic(app, lifespan.state)
         private = await self._open_private(traffic)
-        self._enter(clients, {"op": "state", "state": "ready", "modules": self._new_modules()})
+        self._enter(clients, {"op": "state", "state": "ready", "modules": imported_from(PACKAGES, self._known)})
         await self._retirement.wait()
+        self._end_parking()
         self._enter(clients, {"op": "state", "state": "draining"})
         private.close()
         cut = await Drain(traffic, self._gateways).carry_out(lambda: self._retire_at)
@@ -229,10 +234,6 @@ class Worker:
         finally:
             os.umask(mask)
 
-    def _new_modules(self) -> list[str]:
-        packages = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
-        return imported_from(packages, self._known)
-
     def _enter(self, clients: Clients, state: Message) -> None:
         self._state = state
         clients.tell(state)
@@ -254,8 +255,20 @@ class Worker:
                 self._attach(client.fds.pop(0))
             case "retire":
                 self._retire(float(message.get("drain", self._spec.drain)))
+            case "park" if self._traffic is not None and self._parking is None:
+                drain = Drain(self._traffic, self._gateways)
+                at = self._loop.time() + float(message.get("drain", self._spec.drain))
+                self._parking = self._loop.create_task(drain.carry_out(lambda: at, stay=True))
+            case "resume" if self._traffic is not None and not self._retirement.is_set():
+                self._end_parking()
+                self._traffic.resume()
             case "stats":
                 client.send(self._stats())
+
+    def _end_parking(self) -> None:
+        if self._parking is not None:
+            self._parking.cancel()
+            self._parking = None
 
     def _attach(self, fd: int) -> None:
         if self._gateways is None:
@@ -271,12 +284,13 @@ class Worker:
     def _stats(self) -> Message:
         traffic = self._traffic
         if traffic is None:
-            return {"op": "stats", "connections": 0, "in_flight": 0, "requests": 0, "handed_back": 0}
+            return {"op": "stats", "connections": 0, "in_flight": 0, "requests": 0, "failed": 0, "handed_back": 0}
         return {
             "op": "stats",
             "connections": len(traffic.connections) + len(traffic.websockets),
             "in_flight": traffic.in_flight,
             "requests": traffic.state.total_requests,
+            "failed": traffic.app.failed,
             "handed_back": traffic.handed_back,
         }
 
@@ -299,7 +313,8 @@ class Drain:
         self._traffic = traffic
         self._gateways = gateways
 
-    async def carry_out(self, deadline: Any) -> Mapping[str, int]:
+    async def carry_out(self, deadline: Any, *, stay: bool = False) -> Mapping[str, int]:
+        """What had to be cut. A worker that stays may be asked to serve again, and keeps its gateways."""
         traffic = self._traffic
         loop = asyncio.get_running_loop()
         if self._gateways is not None:
@@ -310,7 +325,7 @@ class Drain:
             await asyncio.sleep(PAUSE)
         cut = self._count()
         await self._cut()
-        if self._gateways is not None:
+        if self._gateways is not None and not stay:
             self._gateways.close()
         return cut
 
