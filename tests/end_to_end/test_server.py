@@ -66,7 +66,7 @@ def test_a_restart_needs_no_source(platform: Platform) -> None:
     """The forge is down when the machine comes back: what ran runs again."""
     running(platform)
     platform.stop()
-    platform.repository.path.rename(platform.folder / "away")
+    platform.repository.git("branch", "--move", "main", "elsewhere")
     platform.begin()
     until_sync(lambda: platform.said() and serves(platform), within=30, what="the service without its source")
 
