@@ -33,7 +33,7 @@ class Gateway:
 
     def __init__(self, *flags: str, descriptors: int | None = None) -> None:
         self._flags = flags
-        self._descriptors = descriptors
+        self._descriptor_limit = descriptors
         self.run = Path(tempfile.mkdtemp(prefix="gw-"))
         self.listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
         self.port = int(self.listening.getsockname()[1])
@@ -41,14 +41,17 @@ class Gateway:
         self.start()
 
     def start(self) -> None:
+        self.start_process()
+        self.control = Control(self.run)
+
+    def start_process(self) -> None:
         command = [sys.executable, "-m", "reconciler.gateway", "--run", str(self.run)]
         command += ["--listen-fd", str(self.listening.fileno()), "--lifeline-fd", str(self._lifeline), *self._flags]
-        if self._descriptors is not None:
-            command = ["prlimit", f"--nofile={self._descriptors}", *command]
+        if self._descriptor_limit is not None:
+            command = ["prlimit", f"--nofile={self._descriptor_limit}", *command]
         (self.run / "gateway.sock").unlink(missing_ok=True)
         self.process = subprocess.Popen(command, pass_fds=(self.listening.fileno(), self._lifeline))
         until_sync((self.run / "gateway.sock").exists, what="the gateway's socket")
-        self.control = Control(self.run)
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
@@ -61,7 +64,14 @@ class Gateway:
 
     @property
     def descriptors(self) -> int:
-        return sum(1 for _ in Path(f"/proc/{self.process.pid}/fd").iterdir())
+        return len(self._descriptors_in_use())
+
+    @property
+    def highest_descriptor(self) -> int:
+        return max(self._descriptors_in_use())
+
+    def _descriptors_in_use(self) -> list[int]:
+        return [int(entry.name) for entry in Path(f"/proc/{self.process.pid}/fd").iterdir()]
 
     def client(self, sent: bytes = b"") -> "Client":
         return Client(self.port, sent)
@@ -178,6 +188,7 @@ class Worker:
         self._wake()
 
     def say(self, message: object) -> None:
+        until_sync(lambda: self.controls, what="the gateway to attach")
         for control in self.controls:
             control.sendall(json.dumps(message).encode() + b"\n")
 
