@@ -185,9 +185,27 @@ def test_a_build_that_nobody_waits_for_is_given_up_whole(make: Make, index: Pack
         assert waiting.cancelled()
         assert there(tmp_path / "data") == []
         assert children("uv") == []
-        assert list((tmp_path / "data" / "cache" / "uv").glob(".tmp*")) == []
         index.gate.set()
         assert (await environments.build(lock)).python.exists()
+
+    asyncio.run(scenario())
+
+
+def test_what_an_ended_uv_had_begun_to_unpack_does_not_stay(make: Make, index: PackageIndex, tmp_path: Path) -> None:
+    """It may be what filled the disk."""
+    wheel(index.folder, "heavy", files={"heavy/blob": os.urandom(2_000_000)})
+    cache = tmp_path / "data" / "cache" / "uv"
+
+    async def scenario() -> None:
+        environments = make(indexes=(index.url,))
+        await environments.open()
+        lock = await environments.lock(from_list(["heavy"]))
+        index.instead["heavy-1.0-py3-none-any.whl"] = index.pause
+        building = asyncio.create_task(environments.build(lock))
+        await until(lambda: list(cache.glob(".tmp*/*")), within=LONG, what="uv to unpack")
+        building.cancel()
+        await asyncio.wait({building})
+        assert list(cache.glob(".tmp*")) == []
 
     asyncio.run(scenario())
 

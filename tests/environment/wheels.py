@@ -98,6 +98,17 @@ class PackageIndex:
         self.gate.wait(20)
         self.answer(handler)
 
+    def pause(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+        """Send half of the file, then say nothing until the gate opens."""
+        content = (self.folder / Path(handler.path).name).read_bytes()
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        handler.wfile.write(content[: len(content) // 2])
+        handler.wfile.flush()
+        self.gate.wait(20)
+        handler.wfile.write(content[len(content) // 2 :])
+
     def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
         path = handler.path
         if path.startswith("/simple/"):
