@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 TEXT_LIMIT = 256 * 1024
 LOCK = "service.lock"
+ROUTER = "router.py"
 LOCK_LIMIT = 4 * 1024 * 1024
 
 
@@ -43,6 +44,8 @@ class Folder:
     tree: ObjectId
     wish: Wish | None
     """None: the folder holds no manifest, so it is no service."""
+    has_router: bool = False
+    """Noticed only where there is no manifest."""
     watch: Mapping[str, str] = field(default_factory=dict)
     """Each watched pattern and what it stood for."""
 
@@ -57,6 +60,17 @@ class Past:
     wishes: Mapping[ServiceName, Wish] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Oddities:
+    """What is wrong with no service, and yet worth saying."""
+
+    misnamed: tuple[Problem, ...] = ()
+    unused: tuple[Problem, ...] = ()
+    """Overrides for services that do not exist."""
+    bare: tuple[Problem, ...] = ()
+    """Folders that look like services and say nothing."""
+
+
 class Reader:
     """Not for use by two threads at once."""
 
@@ -64,11 +78,21 @@ class Reader:
         self._shelf = shelf
         self._hosts = hosts
         self._past = Past()
+        self._odd = Oddities()
 
-    def read(self, tree: Tree, revision: Revision) -> Reading:
-        """Raises only when nothing at all can be followed; what is wrong with one service is its own wish."""
+    def apart(self, shelf: Shelf) -> "Reader":
+        """Another reader that knows what this one has read, and of which this one never hears."""
+        reader = Reader(shelf, self._hosts)
+        reader._past, reader._odd = self._past, self._odd
+        return reader
+
+    def read(self, tree: Tree, revision: Revision, platform: Platform | None = None) -> Reading:
+        """Raises only when nothing at all can be followed; what is wrong with one service is its own wish.
+
+        A `platform` takes the place of the tree's own, for whoever wants to look further when that is broken.
+        """
         platform_id = tree.object_id(FILE)
-        platform = self._platform(tree, platform_id)
+        platform = platform or self._platform(tree, platform_id)
         known = self._past.folders if platform is self._past.platform else {}
         view = _View(tree, revision, platform, self._hosts, self._shelf)
         listing = tree.folders(platform.services)
@@ -76,7 +100,10 @@ class Reader:
         wishes = self._wishes(folders, platform, revision, known)
         changed = _changed(self._past.wishes, wishes)
         self._past = Past(platform_id, platform, folders, wishes)
-        return Reading(revision, platform.mount, platform.allow_empty, wishes, changed)
+        odd = self._odd
+        return Reading(
+            revision, platform.mount, platform.allow_empty, wishes, changed, odd.misnamed, (*odd.unused, *odd.bare)
+        )
 
     def _platform(self, tree: Tree, platform_id: ObjectId | None) -> Platform:
         if self._past.platform is not None and platform_id == self._past.platform_id:
@@ -107,10 +134,24 @@ class Reader:
                 if same and before is not None
                 else Unfit(name, str(conflict.file), platform.prefix(name), failure, revision)
             )
-        if not known or folders.keys() != known.keys():
-            for problem in (*gathered.misnamed, *unused_overrides(platform, wishes.keys())):
-                log.warning(problem.message, extra={"reason": problem.place})
+        odd = Oddities(gathered.misnamed, unused_overrides(platform, wishes.keys()), _bare(folders))
+        for problem in (*odd.misnamed, *odd.unused, *odd.bare) if odd != self._odd else ():
+            log.warning(problem.message, extra={"reason": problem.place})
+        self._odd = odd
         return wishes
+
+
+def _bare(folders: Mapping[str, Folder]) -> tuple[Problem, ...]:
+    return tuple(
+        Problem(
+            f"`{path}` holds a {ROUTER} and no {MANIFEST}, so it is no service",
+            "no-manifest",
+            file=path,
+            remedy=f"add a {MANIFEST}; `version: 1` is enough",
+        )
+        for path, folder in sorted(folders.items())
+        if folder.has_router
+    )
 
 
 def _changed(before: Mapping[ServiceName, Wish], now: Mapping[ServiceName, Wish]) -> frozenset[ServiceName]:
@@ -157,11 +198,11 @@ def _read_folder(path: str, object_id: ObjectId, view: _View) -> Folder:
     try:
         text = view.tree.blob(f"{path}/{MANIFEST}", TEXT_LIMIT)
         if text is None:
-            return Folder(object_id, None)
+            return Folder(object_id, None, view.tree.object_id(f"{path}/{ROUTER}") is not None)
         document = load(text, f"{path}/{MANIFEST}")
         manifest = effective(view.platform, document, name, hosts=view.hosts)
         wish = _wanted(path, name, object_id, manifest, document, view)
-        return Folder(object_id, wish, {pattern: view.watched(pattern)[1] for pattern in manifest.watch})
+        return Folder(object_id, wish, watch={pattern: view.watched(pattern)[1] for pattern in manifest.watch})
     except Invalid as invalid:
         failure: Failure = _invalid(f"{path}/{MANIFEST}", invalid.problems)
     except Failure as foreseen:

@@ -8,6 +8,7 @@ from reconciler.model.failure import Failure
 from reconciler.model.manifest import Manifest
 from reconciler.model.names import Revision, ServiceName
 from reconciler.model.plan import Desired
+from reconciler.model.problem import Problem
 from reconciler.model.requirement import Requirements
 
 
@@ -58,3 +59,7 @@ class Reading:
     wishes: Mapping[ServiceName, Wish]
     changed: frozenset[ServiceName]
     """Different from the last reading, gone ones included: only these cost any thought."""
+    misnamed: tuple[Problem, ...] = ()
+    """Folders that cannot be services, for their names."""
+    warnings: tuple[Problem, ...] = ()
+    """What harms nobody, and is hardly meant."""
