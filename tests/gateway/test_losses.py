@@ -25,7 +25,7 @@ class Load:
         self._threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(connections)]
 
     def _ask(self, number: int) -> None:
-        sent = get("/api/tasks") if number % 2 else request("POST", "/api/tasks", body=b"x" * 100)
+        sent = get("/api/tasks/version") if number % 2 else request("POST", "/api/tasks/version", body=b"x" * 100)
         client: Client | None = None
         while not self._over.is_set():
             stage = "connect"
