@@ -11,12 +11,14 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal
 
 from reconciler.control.deployment import Candidate, Deployment, Workshop
 from reconciler.control.recipe import Recipe
 from reconciler.control.traffic import Traffic
 from reconciler.control.wanted import Wanted
+from reconciler.control.watch import watch
 from reconciler.model.digest import Ingredients
 from reconciler.model.failure import Failure, Reason, Stalled, Wait
 from reconciler.model.names import Digest, EnvironmentId, ReleaseId, ServiceName, SyncId
@@ -25,6 +27,7 @@ from reconciler.model.standing import Standing, conditions
 from reconciler.model.status import Condition
 from reconciler.model.verdict import Report
 from reconciler.source.tree import Tree
+from reconciler.store.journal import Transaction
 from reconciler.store.rows import EventRow, Phase
 from reconciler.worker.crew import CRASH_WINDOW, Crew, crash_loop
 
@@ -84,6 +87,7 @@ class Lane:
         self.failed: dict[Digest, Failure] = {}
         """What was tried in vain, and why; not tried again until somebody asks."""
         self.suspended = False
+        self.rolled_back: str | None = None
         self.past: deque[Past] = deque(maxlen=PAST_KEPT)
         """Live before the one that is, the newest last."""
         self.events: deque[EventRow] = deque(maxlen=EVENTS)
@@ -97,6 +101,11 @@ class Lane:
         self._aim: Digest | None = None
         self._work: asyncio.Task[Outcome] | None = None
         self._switching = False
+        self._turn = asyncio.Lock()
+        """Held by whoever changes which release is live."""
+        self._parked: Live | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._crashed = asyncio.Event()
         self._behind: set[asyncio.Task[None]] = set()
         self.tell()
 
@@ -121,7 +130,7 @@ class Lane:
 
     def tell(self) -> None:
         """Say anew how the service stands."""
-        standing = Standing(self._serving(), self._syncing, self.trouble, self.suspended)
+        standing = Standing(self._serving(), self._syncing, self.trouble, self.suspended, self.rolled_back)
         self.conditions = conditions(standing, self.conditions, datetime.now(UTC))
 
     def _serving(self) -> str | None:
@@ -136,6 +145,7 @@ class Lane:
         """What serves is what git asks for."""
         self._abandon()
         self.attempted = self.applied = revision
+        self.rolled_back = None
         if not isinstance(self.trouble, Stalled) or self.trouble.reason is not Reason.CRASH_LOOP:
             self.trouble = None
         self.suspended = False
@@ -178,6 +188,7 @@ class Lane:
     def stop(self) -> None:
         """The platform is going down: drain what serves, throw away what was being tried."""
         self._abandon()
+        self._let_go_of_parked()
         if self.live is not None:
             self._retire(self.live.crew)
 
@@ -248,32 +259,43 @@ class Lane:
 
     async def _switch(self, wanted: Wanted, candidate: Candidate) -> None:
         """Write the truth, turn the traffic, let the old finish; in this order."""
-        old, now = self.live, datetime.now(UTC)
-        await self._shop.journal.switch(self.name, candidate.release, now)
-        if old is not None:
-            self._traffic.drain(old.crew.workers)
-        await self._traffic.point(wanted.prefix, candidate.crew)
-        self.live = Live(
-            candidate.release,
-            wanted.ingredients,
-            candidate.recipe,
-            candidate.lock.id,
-            candidate.lock.packages,
-            candidate.crew,
-            now,
-            now,
-        )
-        self._attend(candidate.crew)
-        if self.prefix != wanted.prefix:
-            await self._traffic.remove(self.prefix)
-            self.prefix = wanted.prefix
-        self.trouble, self._retries = None, 0
-        self.applied = self.changed = str(wanted.revision)
-        if old is not None:
-            self.past.append(Past(old.release, old.environment))
-            self._retire(old.crew)
+        async with self._turn:
+            now = datetime.now(UTC)
+            await self._shop.journal.switch(self.name, candidate.release, now)
+            new = Live(
+                candidate.release,
+                wanted.ingredients,
+                candidate.recipe,
+                candidate.lock.id,
+                candidate.lock.packages,
+                candidate.crew,
+                now,
+                now,
+            )
+            old = await self._turn_to(new)
+            self.trouble = self.rolled_back = None
+            self._retries = 0
+            self.applied = self.changed = str(wanted.revision)
+            self._let_go_of_parked()
+            if old is not None:
+                self.past.append(Past(old.release, old.environment))
+                self._watch_or_retire(new, old, wanted.manifest.watch_window)
         self._happened("ReleaseSwitched", f"{self._serving()} serves", candidate.release)
         log.info("live", extra={"service": self.name, "release": candidate.release, "revision": wanted.revision.short})
+
+    async def _turn_to(self, new: Live) -> Live | None:
+        """Turn the traffic, and say who had it."""
+        old = self.live
+        if old is not None:
+            self._traffic.drain(old.crew.workers)
+        self._traffic.drained(new.crew.workers)
+        await self._traffic.point(new.recipe.prefix, new.crew)
+        self.live = new
+        self._attend(new.crew)
+        if self.prefix != new.recipe.prefix:
+            await self._traffic.remove(self.prefix)
+            self.prefix = new.recipe.prefix
+        return old
 
     def _failed(self, wanted: Wanted, failure: Failure) -> Outcome:
         self.trouble = failure
@@ -296,9 +318,59 @@ class Lane:
         pause *= random.uniform(0.9, 1.1)  # noqa: S311
         self._retry_at = asyncio.get_running_loop().call_later(pause, self._retry)
 
+    # The time after a switch
+
+    def _watch_or_retire(self, new: Live, old: Live, window: float) -> None:
+        if window <= 0 or not old.crew.ready:
+            self._retire(old.crew)
+            return
+        old.crew.on_change = old.crew.on_crash_loop = lambda _crew: None
+        old.crew.park()
+        self._parked = old
+        self._crashed.clear()
+        self._watching = asyncio.create_task(self._watch(new, old, window))
+
+    async def _watch(self, new: Live, old: Live, window: float) -> None:
+        trouble = await watch(new.crew, await old.crew.answers(), window, self._crashed)
+        async with self._turn:
+            if self.live is not new or self._parked is not old:
+                return
+            self._parked = None
+            if trouble is None:
+                self._retire(old.crew)
+            else:
+                await self._take_back(new, old, trouble)
+
+    async def _take_back(self, bad: Live, good: Live, trouble: Stalled) -> None:
+        """The previous release is ready: it has the traffic again before anybody has read why."""
+        good.crew.resume()
+        await self._turn_to(good)
+        self.trouble = self.failed[bad.ingredients.digest] = trouble
+        self.rolled_back = f"{trouble.message}; {good.release} took the traffic back"
+        self.changed = good.recipe.revision
+        self.past = deque((past for past in self.past if past.release != good.release), PAST_KEPT)
+        at = datetime.now(UTC)
+        await self._shop.journal.write(
+            partial(_write_rollback, service=self.name, bad=bad, good=good, why=trouble, at=at)
+        )
+        self._retire(bad.crew)
+        self._happened("RolledBack", self.rolled_back, bad.release)
+        log.warning(self.rolled_back, extra={"service": self.name, "reason": trouble.reason})
+        self.tell()
+
+    def _let_go_of_parked(self) -> None:
+        """Nobody goes back further than one release by himself."""
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+        parked, self._parked = self._parked, None
+        if parked is not None:
+            self._retire(parked.crew)
+
     async def _remove(self, before: "asyncio.Task[Outcome] | None") -> Outcome:
         if before is not None:
             await asyncio.wait([before])
+        self._let_go_of_parked()
         live, self.live = self.live, None
         await self._shop.journal.forget(self.name, datetime.now(UTC))
         if live is not None:
@@ -330,6 +402,8 @@ class Lane:
         crew.on_crash_loop = self._crash_looped
 
     def _crew_changed(self, crew: Crew) -> None:
+        if crew.crashes:
+            self._crashed.set()
         if crew.crash_looping and not crew.ready:
             self._soon(self._traffic.refuse(self.prefix, self.name, "crash_loop", f"{self.name} keeps crashing"))
         else:
@@ -368,3 +442,10 @@ class Lane:
         task: asyncio.Task[None] = asyncio.create_task(work)
         self._behind.add(task)
         task.add_done_callback(self._behind.discard)
+
+
+def _write_rollback(
+    entries: Transaction, *, service: ServiceName, bad: Live, good: Live, why: Stalled, at: datetime
+) -> None:
+    entries.switch(service, good.release, at)
+    entries.fail(bad.release, why.reason, why.message, at, detail=why.detail)

@@ -8,6 +8,7 @@ import contextvars
 import importlib.util
 import itertools
 import json
+import logging
 import os
 import time
 from email.utils import formatdate
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS = 75.0
 SWEEP_SECONDS = 5.0
+SERVER_ERROR = 500
 GIVEN = (b"x-request-id", b"date")
 
 Header = tuple[bytes, bytes]
@@ -67,12 +69,34 @@ class Prefixed:
     """Tell the application where it is mounted. uvicorn's own `root_path` would prepend it to every path, again."""
 
     def __init__(self, app: Application, prefix: str) -> None:
+        self.failed = 0
+        """Answers with a status of 500 or more: what tells a bad release from a good one."""
         self._app = app
         self._prefix = prefix
 
     def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         scope["root_path"] = self._prefix
-        return self._app(scope, receive, send)
+        return self._answer(scope, receive, send) if scope["type"] == "http" else self._app(scope, receive, send)
+
+    async def _answer(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        is_complete = False
+
+        def counted(message: Any) -> Any:
+            nonlocal is_complete
+            if message["type"] == "http.response.start":
+                self.failed += message["status"] >= SERVER_ERROR
+            elif message["type"] == "http.response.body":
+                is_complete = not message.get("more_body", False)
+            return send(message)
+
+        try:
+            await self._app(scope, receive, counted)
+        except Exception:
+            # Starlette answers with 500 and raises all the same, for the log. uvicorn would close the connection on
+            # it without having told the client, whose next request is lost.
+            if not is_complete:
+                raise
+            logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
 
 
 class Traffic:
@@ -171,6 +195,10 @@ class Traffic:
         self.retiring = True
         for connection in self.connections:
             connection.retire()
+
+    def resume(self) -> None:
+        """A parked worker serves again whatever it is given."""
+        self.retiring = False
 
     def give_back(self, connection: "Connection") -> None:
         if self.gateways is None:

@@ -110,7 +110,6 @@ def _settle_in(spec: Spec) -> None:
     sys.path[:0] = [spec.code, *spec.path]
     _forget_namesakes(spec)
     sys.argv[:] = [spec.entry.partition(":")[0]]
-    sys.dont_write_bytecode = True
     limits = spec.limits
     if limits.files:
         kernel.limit_files(limits.files)

@@ -88,7 +88,7 @@ class Crew:
     def park(self) -> None:
         """Serve nobody from now on, and be ready to."""
         for worker in self.workers:
-            worker.park()
+            worker.park(self.spec.drain)
 
     def resume(self) -> None:
         for worker in self.workers:

@@ -126,9 +126,9 @@ class Worker:
     def is_gone(self) -> bool:
         return self._gone.done()
 
-    def park(self) -> None:
-        """Give every connection back as it falls idle, and stay ready: it may be needed again."""
-        self._tell({"op": "park"})
+    def park(self, drain: float) -> None:
+        """Finish what it began and give every connection back, as if retired; but stay, it may be needed again."""
+        self._tell({"op": "park", "drain": drain})
 
     def resume(self) -> None:
         self._tell({"op": "resume"})

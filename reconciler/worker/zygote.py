@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from reconciler import inside
-from reconciler.model.failure import Reason, Wait
+from reconciler.model.failure import Failure, Reason, Wait
 from reconciler.model.names import EnvironmentId, WorkerId
 from reconciler.worker.lines import Lines, Message
 from reconciler.worker.spec import ReleaseSpec, WorkerSockets, fork_message
@@ -84,6 +84,10 @@ class Zygote:
         """Let it end once its last worker has."""
         self._lines.send({"op": "stop"})
 
+    async def ended(self) -> None:
+        """Wait until it is gone, and reaped where it is a child of ours."""
+        await asyncio.shield(self._listening)
+
     async def _listen(self) -> None:
         async for message in self._lines.messages():
             self._take(message)
@@ -133,6 +137,12 @@ class Zygotes:
             if _still_good(task):
                 task.result().stop()
             del self._starting[environment]
+
+    async def ended(self) -> None:
+        """Wait until all of them are gone: for whoever has let the lifeline go."""
+        for task in self._starting.values():
+            with contextlib.suppress(Failure):
+                await (await asyncio.shield(task)).ended()
 
     async def _find_or_start(self, environment: EnvironmentId, python: Path) -> Zygote:
         socket = self._nursery.run / f"z-{_generation(environment)}.sock"

@@ -1,0 +1,115 @@
+"""Releases that are started privately, looked at, and thrown away: for `check` and for `plan`.
+
+The same steps and the same engine as for a release that will serve, but no journal, no gateway and no place of
+anybody's. Everything it starts hangs on a lifeline that this process alone holds: however the process ends,
+nothing of a trial stays.
+"""
+
+import asyncio
+import os
+import posixpath
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from reconciler.control.folders import Folders
+from reconciler.control.ledger import NoLedger
+from reconciler.control.recipe import recipe
+from reconciler.control.wanted import Wanted
+from reconciler.environment import Environments
+from reconciler.model.failure import Failure
+from reconciler.model.names import EnvironmentId, ReleaseId
+from reconciler.model.problem import Problem
+from reconciler.model.progress import Progress, silent
+from reconciler.source.tree import Tree
+from reconciler.worker.crew import Crew, LocalEngine
+from reconciler.worker.spec import WorkerSockets
+from reconciler.worker.zygote import Nursery, Zygotes
+
+AT_ONCE = 2 * (os.cpu_count() or 2)
+OpenTree = Callable[[], Tree]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage(Folders):
+    """Where a trial's code and output lie. Environments may be those of a platform that runs beside it."""
+
+    environments: Path
+
+    def python(self, environment: EnvironmentId) -> Path:
+        return self.environments / environment / "bin" / "python"
+
+
+class Trials:
+    """Not more than a few at once start and run; the others wait."""
+
+    def __init__(self, stage: Stage, environments: Environments, engine: LocalEngine) -> None:
+        self.stage = stage
+        self._environments = environments
+        self._engine = engine
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._numbers = iter(range(1, 1 << 30))
+
+    @asynccontextmanager
+    async def start(self, wanted: Wanted, open_tree: OpenTree, say: Progress = silent) -> AsyncIterator[Crew]:
+        """A crew that is ready, until the block is left. Raises what is wrong with the service."""
+        release = ReleaseId(f"{wanted.name}-{next(self._numbers)}")
+        home = self.stage.release(wanted.name, release)
+        async with self._room:
+            environment = await self._environment(wanted, say)
+            try:
+                await self._write(wanted, home, open_tree)
+                say("starting")
+                crew = await self._bring_up(wanted, release, environment)
+                try:
+                    yield crew
+                finally:
+                    await asyncio.shield(crew.discard())
+            finally:
+                await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
+
+    async def _environment(self, wanted: Wanted, say: Progress) -> EnvironmentId:
+        lock = await self._environments.lock(wanted.requirements, say)
+        return (await self._environments.build(lock, say)).id
+
+    async def _write(self, wanted: Wanted, home: Path, open_tree: OpenTree) -> None:
+        self.stage.home(wanted.name).mkdir(parents=True, exist_ok=True)
+        home.parent.mkdir(parents=True, exist_ok=True)
+        writing = asyncio.ensure_future(asyncio.to_thread(open_tree().write, wanted.folder, home, wanted.watched))
+        try:
+            await asyncio.shield(writing)
+        finally:
+            # A thread cannot be cancelled: wait for it, so that it does not write into what is being removed.
+            await asyncio.wait([writing])
+
+    async def _bring_up(self, wanted: Wanted, release: ReleaseId, environment: EnvironmentId) -> Crew:
+        spec = replace(recipe(wanted).spec(release, environment, self.stage), replicas=1)
+        try:
+            return await self._engine.start(spec)
+        except Failure as failure:
+            failure.problems = tuple(_in_repository(problem, wanted.folder) for problem in failure.problems)
+            raise
+
+
+@asynccontextmanager
+async def trials(stage: Stage, environments: Environments) -> AsyncIterator[Trials]:
+    """A place to try releases in; when it is left, every process it started has ended."""
+    stage.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lifeline, held = os.pipe()
+    zygotes = Zygotes(Nursery(stage.run, stage.logs / "reconciler", lifeline))
+    try:
+        yield Trials(stage, environments, LocalEngine(zygotes, NoLedger(), partial(WorkerSockets.fresh, stage.run)))
+    finally:
+        os.close(held)
+        await asyncio.shield(zygotes.ended())
+        os.close(lifeline)
+        with suppress(OSError):
+            shutil.rmtree(stage.run)
+
+
+def _in_repository(problem: Problem, folder: str) -> Problem:
+    """A worker names files as seen from its own folder."""
+    return replace(problem, file=posixpath.normpath(posixpath.join(folder, problem.file))) if problem.file else problem

@@ -1,0 +1,90 @@
+"""The declared suite decides about the traffic, before the switch and for a while after it."""
+
+from collections.abc import Mapping
+from textwrap import dedent
+
+from tests.end_to_end.platform import Platform, eventually
+from tests.end_to_end.samples import service
+from tests.end_to_end.traffic import Traffic
+
+WATCHED = "watch_window: 30s\n"
+FAILING = """
+
+@router.get("/flaky")
+async def flaky():
+    return {"version": VERSION}[None]
+"""
+
+
+def suite(name: str, text: str) -> Mapping[str, str]:
+    return {f"services/{name}/tests.yaml": dedent(text)}
+
+
+def expects_version(name: str, version: str) -> Mapping[str, str]:
+    return suite(
+        name,
+        f"""
+        version: 1
+        cases:
+          - name: says its version
+            GET: /version
+            expect: {{status: 200, json: {{$.version: "{version}"}}}}
+        """,
+    )
+
+
+def test_a_red_suite_changes_nothing_for_anyone(shared: Platform) -> None:
+    shared.deploy({**service("gated"), **expects_version("gated", "1")})
+    with Traffic(shared.port, ["/api/gated", "/api/steady"]) as traffic:
+        shared.deploy(service("gated", "2"))
+    assert traffic.tally.lost == 0, str(traffic.tally)
+    assert shared.version("gated") == "1"
+    stalled = shared.condition("gated", "Stalled")
+    assert (stalled["reason"], stalled["file"]) == ("TestsFailed", "services/gated/tests.yaml")
+    [problem] = shared.service("gated")["problems"]
+    assert "says its version" in problem["message"] or "version" in (problem["expected"] or "")
+    shared.deploy(expects_version("gated", "2"))
+    assert shared.version("gated") == "2"
+
+
+def test_without_a_gate_the_switch_comes_first(shared: Platform) -> None:
+    shared.deploy({**service("open", manifest="gate: none\n"), **expects_version("open", "other")})
+    assert shared.version("open") == "1"
+
+
+def test_a_suite_that_is_written_wrong_is_told_before_anything_starts(shared: Platform) -> None:
+    shared.deploy({**service("odd"), **suite("odd", "version: 1\ncases:\n  - name: nothing\n    GET: /version\n")})
+    assert shared.condition("odd")["reason"] == "ManifestInvalid"
+    assert "expects nothing" in shared.condition("odd")["message"]
+
+
+def test_a_release_that_fails_under_traffic_gives_it_back(shared: Platform) -> None:
+    shared.deploy({**service("worse", manifest=WATCHED), **expects_version("worse", "1")})
+    shared.deploy({**service("worse", "2", also=FAILING, manifest=WATCHED), **expects_version("worse", "2")})
+    assert shared.version("worse") == "2"
+    for _ in range(8):
+        shared.services.get("/api/worse/flaky")
+    eventually(lambda: shared.version("worse") == "1", what="the previous release")
+    told = shared.condition("worse", "RolledBack")
+    assert "5xx" in told["message"]
+    assert shared.condition("worse")["status"] == "False"
+    shared.sync()
+    assert shared.version("worse") == "1", "a quarantined digest is not tried again"
+    shared.deploy({**service("worse", "3", manifest=WATCHED), **expects_version("worse", "3")})
+    assert shared.version("worse") == "3"
+    assert not shared.condition("worse", "RolledBack")
+
+
+def test_a_release_that_crashes_soon_after_the_switch_gives_the_traffic_back(shared: Platform) -> None:
+    dies = "\n\n@router.get('/die')\nasync def die():\n    os._exit(1)\n"
+    shared.deploy(service("dying", manifest=WATCHED))
+    shared.deploy(service("dying", "2", also=dies, manifest=WATCHED))
+    assert shared.version("dying") == "2"
+    with Traffic(shared.port, ["/api/steady"]) as traffic:
+        try:
+            shared.services.get("/api/dying/die")
+        except Exception:
+            pass
+        eventually(lambda: shared.version("dying") == "1", what="the previous release")
+    assert traffic.tally.lost == 0, str(traffic.tally)
+    assert shared.condition("dying", "RolledBack")["reason"]
