@@ -1,6 +1,6 @@
 """One case as it was written becomes one case, or one for each row of `each`, that can be played."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from reconciler.model.position import Origin, Path, Position
@@ -99,16 +99,12 @@ def _request(written: CaseWritten, origin: Origin, at: Path, reading: Reading) -
     return Request(
         method=method,
         path=path,
-        headers=_pairs(written.headers),
-        query=_pairs(written.query),
+        headers=tuple((name, value) for name, values in written.headers.items() for value in values),
+        query=written.query,
         body=_body(written, origin, at, reading),
         follow_redirects=written.follow_redirects,
         timeout=written.timeout,
     )
-
-
-def _pairs(written: Mapping[str, Sequence[Template]]) -> tuple[tuple[str, Template], ...]:
-    return tuple((name, value) for name, values in written.items() for value in values)
 
 
 def _body(written: CaseWritten, origin: Origin, at: Path, reading: Reading) -> Body | None:
@@ -121,8 +117,8 @@ def _body(written: CaseWritten, origin: Origin, at: Path, reading: Reading) -> B
             _upload(field, upload, origin.position((*at, "files", field)), reading)
             for field, upload in written.files.items()
         )
-        return MultipartBody(_pairs(written.form or {}), tuple(uploads))
-    return FormBody(_pairs(written.form)) if written.form is not None else None
+        return MultipartBody(written.form or (), tuple(uploads))
+    return FormBody(written.form) if written.form is not None else None
 
 
 def _upload(field: str, written: UploadWritten, place: Position, reading: Reading) -> Upload:

@@ -113,7 +113,7 @@ def _target(request: Request, scope: Scope) -> str:
     path = path.partition("#")[0]
     if not request.query:
         return path
-    query = urllib.parse.urlencode([(name, value.text(scope)) for name, value in request.query])
+    query = urllib.parse.urlencode([(name.text(scope), value.text(scope)) for name, value in request.query])
     return f"{path}{'&' if '?' in path else '?'}{query}"
 
 
@@ -135,7 +135,7 @@ def _content(body: Body | None, scope: Scope) -> tuple[str | None, bytes | None]
         case TextBody(text, media_type):
             return media_type, text.text(scope).encode()
         case FormBody(fields):
-            form = urllib.parse.urlencode([(name, value.text(scope)) for name, value in fields])
+            form = urllib.parse.urlencode([(name.text(scope), value.text(scope)) for name, value in fields])
             return "application/x-www-form-urlencoded", form.encode()
         case BytesBody(content, media_type):
             return media_type, content
@@ -153,5 +153,5 @@ def _with_parts(call: Call, body: MultipartBody, scope: Scope) -> Call:
         )
         for upload in body.uploads
     )
-    fields = tuple((name, value.text(scope)) for name, value in body.fields)
+    fields = tuple((name.text(scope), value.text(scope)) for name, value in body.fields)
     return replace(call, fields=fields, attachments=attachments)

@@ -50,7 +50,7 @@ def connect(socket: str) -> httpx.AsyncClient:
 
 async def ask(client: httpx.AsyncClient, call: Call, within: float, clock: Clock) -> Answer:
     """Send one request and read its answer; time is limited from outside the client, once for everything."""
-    request = _request(client, call)
+    request = _with_cookies(client, _request(client, call), call)
     started = clock()
     try:
         async with asyncio.timeout(within):
@@ -113,6 +113,14 @@ def _request(client: httpx.AsyncClient, call: Call) -> httpx.Request:
         return client.build_request(call.method, HOST + call.target, headers=headers, data=data, files=files)
     except httpx.InvalidURL as error:
         raise Impossible(f"`{call.target[:80]}` cannot be asked for: {error}") from None
+
+
+def _with_cookies(client: httpx.AsyncClient, request: httpx.Request, call: Call) -> httpx.Request:
+    """The client sends `Secure` cookies over TLS only; a private socket is as safe, and services set them."""
+    if len(client.cookies.jar) and not any(name.lower() == "cookie" for name, _ in call.headers):
+        request.headers.pop("cookie", None)
+        client.cookies.set_cookie_header(request)
+    return request
 
 
 async def _read(response: httpx.Response) -> tuple[bytes, int]:

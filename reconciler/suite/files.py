@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from reconciler.model.suite.pattern import Pattern, PatternError
+
 GLOB = re.compile(r"\*\*/|\*\*|\*|\?|[^*?]+")
 LARGEST = 1 << 20
 """Bytes of one file that a suite uses: a schema, an upload."""
@@ -54,13 +56,21 @@ class Files:
 
 
 def is_match(glob: str, name: str) -> bool:
-    return _compiled(posixpath.normpath(glob)).fullmatch(name) is not None
+    try:
+        return _compiled(posixpath.normpath(glob)).found_in(name)
+    except PatternError:  # longer than any path
+        return False
 
 
 @lru_cache(maxsize=256)
-def _compiled(glob: str) -> re.Pattern[str]:
-    words = {"**/": "(?:[^/]+/)*+", "**": ".*", "*": "[^/]*+", "?": "[^/]"}
-    return re.compile("".join(words.get(part, re.escape(part)) for part in GLOB.findall(glob)), re.DOTALL)
+def _compiled(glob: str) -> Pattern:
+    """On the linear engine, since the glob is a stranger's."""
+    words = {"**/": "(?:[^/]+/)*", "**": "(?s:.*)", "*": "[^/]*", "?": "[^/]"}
+    return Pattern(rf"\A{''.join(words.get(part, _escaped(part)) for part in GLOB.findall(glob))}\z")
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"[^\w/]", lambda found: f"\\x{{{ord(found.group()):x}}}", text)
 
 
 def _below(root: Path, globs: Iterable[str]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn, TypeVar
 from pydantic import BaseModel
 
 from reconciler.model.diagnosis import in_order
-from reconciler.model.document import Invalid, Part, load, validate
+from reconciler.model.document import Document, Invalid, Part, load, validate
 from reconciler.model.names import ServiceName
 from reconciler.model.position import Origin, Path, Position, shown
 from reconciler.model.suite.case import MAX_CASES, Budget, Case, Suite
@@ -159,12 +159,16 @@ def _file(name: str, reading: Reading, above: tuple[str, ...]) -> Fragment:
             return read_hurl(content, name, reading)
         if name.endswith((".http", ".rest")):
             return read_http(content, name, reading)
-        document = load(content, name)
+        written, document = reading.once(name, lambda: _written(content, name, reading))
     except Invalid as invalid:
         reading.problems.extend(replace(problem, service=reading.service) for problem in invalid.problems)
         return Fragment()
-    written = _valid(SuiteWritten, document.data, document, reading)
-    return _fragment(written, document, reading, (*above, name)) if written else Fragment()
+    return _fragment(written, document, reading, (*above, name))
+
+
+def _written(content: bytes, name: str, reading: Reading) -> tuple[SuiteWritten, Document]:
+    document = load(content, name)
+    return validate(SuiteWritten, document.data, document, reading.service), document
 
 
 def _fragment(written: SuiteWritten, origin: Origin, reading: Reading, above: tuple[str, ...]) -> Fragment:
@@ -207,6 +211,9 @@ def _placed(case: Case, written: CaseWritten, place: Position) -> Case:
 
 
 def _included(reference: str, at: Position, reading: Reading, above: tuple[str, ...]) -> Fragment:
+    reading.includes += 1
+    if reading.includes > MAX_CASES:
+        _refuse_crowd(at, reading)
     name = reading.find(reference, at)
     if name is None:
         return Fragment()

@@ -1,14 +1,15 @@
 """One pass over the files of a service's suites: what has been found so far, and all that is wrong with it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from reconciler.model.document import Invalid, load
+from reconciler.model.document import Document, Invalid, load
 from reconciler.model.names import ServiceName
 from reconciler.model.position import Position, excerpt
 from reconciler.model.problem import Problem
 from reconciler.model.suite.case import Budget, Case
+from reconciler.model.suite.format import SuiteWritten
 from reconciler.model.suite.schema import Schema, SchemaError
 from reconciler.model.suite.template import Template
 from reconciler.suite.files import LARGEST, Files
@@ -33,7 +34,10 @@ class Reading:
     service: ServiceName
     files: Files
     problems: list[Problem] = field(default_factory=list)
+    includes: int = 0
+    """Files put in place so far, each as often as it was."""
     _schemas: dict[str, Schema | None] = field(default_factory=dict)
+    _read: dict[str, tuple[SuiteWritten, Document]] = field(default_factory=dict)
 
     def refuse(
         self, code: str, message: str, at: Position, *, expected: str | None = None, remedy: str | None = None
@@ -41,6 +45,12 @@ class Reading:
         self.problems.append(
             Problem(message, code, self.service, at.file, at.line, at.column, at.excerpt, expected, remedy)
         )
+
+    def once(self, name: str, read: Callable[[], tuple[SuiteWritten, Document]]) -> tuple[SuiteWritten, Document]:
+        """A file that is included many times is read once."""
+        if name not in self._read:
+            self._read[name] = read()
+        return self._read[name]
 
     def find(self, reference: str, at: Position) -> str | None:
         """The file somebody names, or a problem at the place that names it."""

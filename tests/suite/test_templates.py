@@ -40,7 +40,12 @@ def test_a_malformed_reference_is_refused(written: Any) -> None:
 
 @pytest.mark.parametrize(
     ("written", "told"),
-    [("${gone}", r"\$\{gone\} is not defined"), ("${o.gone}", "no `gone`"), ("${o.tags.9}", "no `9`"), ("${n.x}", "no `x`")],
+    [
+        ("${gone}", r"\$\{gone\} is not defined"),
+        ("${o.gone}", "no `gone`"),
+        ("${o.tags.9}", "no `9`"),
+        ("${n.x}", "no `x`"),
+    ],
 )
 def test_an_undefined_reference_says_what_is_missing(written: str, told: str) -> None:
     with pytest.raises(Undefined, match=told):

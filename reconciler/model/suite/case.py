@@ -11,12 +11,16 @@ from typing import Final, Literal, TypeAlias
 from reconciler.model.position import Position
 from reconciler.model.suite.expectation import Expectation
 from reconciler.model.suite.subject import Subject
-from reconciler.model.suite.template import Reference, Template, template
+from reconciler.model.suite.template import Reference, Template
 
 Part: TypeAlias = Literal["setup", "cases", "teardown"]
 
 MAX_CASES: Final = 1_000
 MAX_CAPTURE: Final = 64 * 1024
+
+
+Pairs: TypeAlias = tuple[tuple[Template, Template], ...]
+"""Names and values, in order; a name may come several times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,7 @@ class JsonBody:
 
 @dataclass(frozen=True, slots=True)
 class FormBody:
-    fields: tuple[tuple[str, Template], ...]
+    fields: Pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class MultipartBody:
-    fields: tuple[tuple[str, Template], ...]
+    fields: Pairs
     uploads: tuple[Upload, ...]
 
 
@@ -63,7 +67,7 @@ class Request:
     method: str
     path: Template
     headers: tuple[tuple[str, Template], ...] = ()
-    query: tuple[tuple[str, Template], ...] = ()
+    query: Pairs = ()
     body: Body | None = None
     follow_redirects: bool = False
     timeout: float | None = None
@@ -71,7 +75,9 @@ class Request:
     @property
     def references(self) -> Iterator[Reference]:
         yield from self.path.references
-        for _name, value in (*self.headers, *self.query):
+        for _name, value in self.headers:
+            yield from value.references
+        for value in _flat(self.query):
             yield from value.references
         for value in _templates_of(self.body):
             yield from value.references
@@ -147,6 +153,10 @@ class Suite:
         return len(self.setup) + len(self.cases) + len(self.teardown)
 
 
+def _flat(pairs: Pairs) -> Iterator[Template]:
+    return (template for pair in pairs for template in pair)
+
+
 def _templates_of(body: Body | None) -> Iterator[Template]:
     match body:
         case JsonBody(value):
@@ -154,13 +164,10 @@ def _templates_of(body: Body | None) -> Iterator[Template]:
         case TextBody(text):
             yield text
         case FormBody(fields):
-            yield from (value for _name, value in fields)
+            yield from _flat(fields)
         case MultipartBody(fields, uploads):
-            yield from (value for _name, value in fields)
+            yield from _flat(fields)
             yield from (upload.file_name for upload in uploads)
             yield from (upload.content for upload in uploads if isinstance(upload.content, Template))
         case _:
             return
-
-
-EMPTY: Final = template("")

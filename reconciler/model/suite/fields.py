@@ -142,6 +142,13 @@ def _pattern(value: Any) -> str:
     return value
 
 
+def _pairs(value: Any) -> tuple[tuple[Template, Template], ...]:
+    """Names and values, either of which may hold references; a list is one name several times."""
+    if not isinstance(value, Mapping):
+        refuse("wrong-type", "{name} must be a mapping, not {value}", expected="lines of `name: value`")
+    return tuple((_template(name), item) for name, items in value.items() for item in _scalars(items))
+
+
 def _list_of_one(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
@@ -211,6 +218,16 @@ Scalars = Annotated[
     tuple[Template, ...],
     PlainValidator(_scalars),
     WithJsonSchema({"anyOf": [_SCALAR_SCHEMA, {"type": "array", "items": _SCALAR_SCHEMA}]}),
+]
+Pairs = Annotated[
+    tuple[tuple[Template, Template], ...],
+    PlainValidator(_pairs),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "additionalProperties": {"anyOf": [_SCALAR_SCHEMA, {"type": "array", "items": _SCALAR_SCHEMA}]},
+        }
+    ),
 ]
 PathBelow = Annotated[Template, PlainValidator(read_path), WithJsonSchema(PATH_SCHEMA)]
 ValueOrMatcher = Annotated[Matcher, PlainValidator(_matcher), WithJsonSchema(_ITSELF)]

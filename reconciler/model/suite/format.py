@@ -28,6 +28,7 @@ from reconciler.model.suite.fields import (
     HeaderName,
     JsonPath,
     Names,
+    Pairs,
     PathBelow,
     Regex,
     Scalar,
@@ -157,9 +158,9 @@ class CaseWritten(Strict):
     TRACE: PathBelow | None = None
     QUERY: PathBelow | None = None
     headers: dict[HeaderName, Scalars] = Field({}, description="Request headers; a list sends one several times.")
-    query: dict[str, Scalars] = Field({}, description="Query parameters; a list sends one several times.")
+    query: Pairs = Field((), description="Query parameters; a list sends one several times.")
     json_: AnyValue | None = Field(None, alias="json", description="The body, sent as JSON. " + TEMPLATE_NOTE)
-    form: dict[str, Scalars] | None = Field(None, description="Form fields; with `files`, fields beside them.")
+    form: Pairs | None = Field(None, description="Form fields; with `files`, fields beside them.")
     text: Scalar | None = Field(None, description="The body as it is, sent as text/plain unless a header says more.")
     files: (
         dict[str, Annotated[UploadWritten, BeforeValidator(as_upload, json_schema_input_type=UploadWritten | str)]]

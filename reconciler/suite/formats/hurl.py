@@ -126,11 +126,15 @@ class _Reader:
             method=method,
             path=self._template(path, message.first),
             headers=tuple(headers),
-            query=tuple(self._pair(line) for line in _section(message, "Query")),
+            query=self._pairs(message, "Query"),
             body=self._body(message),
             follow_redirects=options.get("location") == "true",
             timeout=self._seconds(options["max-time"], message.first) if "max-time" in options else None,
         )
+
+    def _pairs(self, message: Message, section: str) -> tuple[tuple[Template, Template], ...]:
+        lines = _section(message, section)
+        return tuple((self._template(self._pair(line)[0], line), self._pair(line)[1]) for line in lines)
 
     def _pair(self, line: Line) -> tuple[str, Template]:
         try:
@@ -154,15 +158,14 @@ class _Reader:
         return []
 
     def _body(self, message: Message) -> Body | None:
-        form = tuple(self._pair(line) for line in _section(message, "Form"))
-        if form:
+        if form := self._pairs(message, "Form"):
             return FormBody(form)
         if parts := _section(message, "Multipart"):
             return self._multipart(parts)
         return self._content(message.body[0]) if message.body else None
 
     def _multipart(self, parts: list[Line]) -> Body:
-        fields: list[tuple[str, Template]] = []
+        fields: list[tuple[Template, Template]] = []
         uploads: list[Upload] = []
         for line in parts:
             name, value = pair(line)
@@ -171,7 +174,7 @@ class _Reader:
                 file_name = template(literal(found[1].strip().rpartition("/")[2]))
                 uploads.append(Upload(name, file_name, content, found[2] or "application/octet-stream"))
             else:
-                fields.append((name, self._template(value, line)))
+                fields.append((self._template(name, line), self._template(value, line)))
         return MultipartBody(tuple(fields), tuple(uploads))
 
     def _content(self, line: Line) -> Body:
