@@ -84,6 +84,10 @@ class DataFolder:
     def announce(self, address: Address) -> None:
         write_whole(self.path / "server.json", address.to_json() + "\n")
 
+    def remember(self, repository: str, branch: str) -> None:
+        """What is followed, for a start at which it is away. An address may hold a password: nobody else reads it."""
+        write_whole(self.path / "followed.json", json.dumps({"repository": repository, "branch": branch}) + "\n")
+
     def withdraw(self) -> None:
         (self.path / "server.json").unlink(missing_ok=True)
 
@@ -92,6 +96,15 @@ def read_address(data: Path) -> Address | None:
     try:
         raw = json.loads((data / "server.json").read_text())
         return Address(str(raw["control"]), str(raw["services"]), int(raw["pid"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def read_followed(data: Path) -> tuple[str, str] | None:
+    """The repository and branch that a server followed with this folder the last time."""
+    try:
+        raw = json.loads((data / "followed.json").read_text())
+        return str(raw["repository"]), str(raw["branch"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

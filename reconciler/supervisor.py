@@ -73,6 +73,7 @@ def serve(settings: Settings, programs: Mapping[str, Sequence[str]] = PROGRAMS) 
         write_whole(run / "settings.json", settings.to_json())
         address = Address(url(settings.host, settings.control_port), url(settings.host, settings.port), os.getpid())
         folder.announce(address)
+        folder.remember(settings.repository, settings.branch)
         stack.callback(folder.withdraw)
 
         lifeline = stack.enter_context(Lifeline())

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reconciler.data_folder import read_followed
 from reconciler.misconfigured import Misconfigured
 from reconciler.model.failure import Failure
 from reconciler.source.address import Address, check_branch, parse_address
@@ -26,6 +27,17 @@ QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
 class Followed:
     repository: str
     branch: str
+
+
+def find_or_remember(repository: str, branch: str | None, data: Path) -> Followed:
+    """As `find`; but what was followed with this data folder before needs not be there now: what it held still runs."""
+    try:
+        return find(repository, branch)
+    except Misconfigured:
+        before = read_followed(data)
+        if before is None or before[0] not in (repository, str(Path(repository).resolve())):
+            raise
+        return Followed(before[0], branch or before[1])
 
 
 def find(repository: str, branch: str | None) -> Followed:

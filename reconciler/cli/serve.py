@@ -64,14 +64,14 @@ def serve(
     Every option can also be given as RECONCILER_<OPTION>; lists are separated by spaces there.
     """
     from reconciler import log, supervisor
-    from reconciler.cli.repository import find
+    from reconciler.cli.repository import find_or_remember
     from reconciler.model import duration
     from reconciler.settings import Settings
 
     every = duration.seconds(poll)
     if not every:
         raise Misconfigured(f"--poll {poll!r} is no duration; write 500ms, 60s, 5m or 1h")
-    followed = find(repo, branch)
+    followed = find_or_remember(repo, branch, data)
     log.configure()
     settings = Settings(
         repository=followed.repository,
