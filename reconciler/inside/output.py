@@ -123,6 +123,11 @@ class Output:
             return
         self._append(stream, message, request, level, logger)
 
+    @property
+    def has_dropped(self) -> bool:
+        """There are lost lines that nobody was told of yet."""
+        return self._dropped > 0
+
     def settle(self, *, final: bool = False) -> None:
         """Say how many lines were dropped, at most once a second."""
         if self._dropped and (final or time.monotonic() >= self._notice_due):

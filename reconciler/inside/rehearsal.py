@@ -8,10 +8,10 @@ of its own. Nothing of it may stay behind: no thread, no descriptor, no loop.
 import asyncio
 import contextlib
 import importlib
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
 
 from .connection import Connection
 from .lifespan import Lifespan
@@ -101,11 +101,12 @@ class _Stage(asyncio.Transport):
 
 
 def _router() -> APIRouter:
-    class Thing(BaseModel):
+    router = APIRouter()
+
+    @dataclass
+    class Thing:
         text: str
         number: int = 0
-
-    router = APIRouter()
 
     @router.get("/{number}")
     async def read(number: int, request: Request, text: str = "") -> dict[str, int]:

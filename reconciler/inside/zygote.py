@@ -23,7 +23,7 @@ from typing import Literal, NoReturn
 
 from . import kernel, worker
 from .messages import Gone, Message, Messages
-from .output import Output, OutputFile, RawLines, Speaker
+from .output import NOTICE_EVERY, Output, OutputFile, RawLines, Speaker
 from .rehearsal import rehearse
 from .spec import Spec
 
@@ -64,13 +64,19 @@ class Zygote:
         signal.set_wakeup_fd(self._wakeup_sender.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         while not (self._stopping and not self._children):
-            for key, _ in self._selector.select(None if not self._wanted else 0.05):
+            for key, _ in self._selector.select(self._patience()):
                 # What an earlier one of the same round closed is not asked any more, nor who got its number since.
                 if self._selector.get_map().get(key.fd) is key:
                     key.data()
             for child in self._children.values():
                 child.output.settle()
             self._preload_one()
+
+    def _patience(self) -> float | None:
+        """For how long there is nothing to do unless something happens."""
+        if self._wanted:
+            return 0.05
+        return NOTICE_EVERY if any(child.output.has_dropped for child in self._children.values()) else None
 
     def _watch(self, what: int | socket.socket | Messages, then: Callable[[], object], events: int = 1) -> None:
         self._selector.register(what, events, then)
@@ -235,20 +241,17 @@ class Zygote:
     def _reap(self) -> None:
         with contextlib.suppress(BlockingIOError):
             self._wakeup.recv(4096)
-        for pid in (*self._children, *self._probes):
-            if _has_ended(pid):
-                self._bury(pid)
+        for pid in tuple(self._probes):
+            status = end_of(pid)
+            if status is not None:
+                self._import(self._probes.pop(pid), status)
+        for pid in tuple(self._children):
+            status = end_of(pid)
+            if status is not None:
+                self._bury(pid, status)
 
-    def _bury(self, pid: int) -> None:
-        if pid in self._probes:
-            _, status = os.waitpid(pid, 0)
-            self._import(self._probes.pop(pid), status)
-            return
+    def _bury(self, pid: int, status: int) -> None:
         child = self._children.pop(pid)
-        # As long as it is not waited for, its number is its own: what it started ends with it.
-        with contextlib.suppress(OSError):
-            os.killpg(pid, signal.SIGKILL)
-        _, status = os.waitpid(pid, 0)
         for fd in tuple(child.pipes):
             while self._read_pipe(child, fd):
                 pass
@@ -300,15 +303,16 @@ class Zygote:
         freeze()
 
 
-def _has_ended(pid: int) -> bool:
-    """Without taking the status, so that the pid is not given to another process yet."""
-    if not hasattr(os, "waitid"):
-        return _has_ended_elsewhere(pid)
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
-def _has_ended_elsewhere(pid: int) -> bool:
-    return os.popen(f"ps -o stat= -p {pid}").read().startswith("Z")  # noqa: S605
+def end_of(pid: int) -> int | None:
+    """The wait status of a child that has ended; what it had started ends with it."""
+    # As long as it is not waited for, its number is its own, and so is its process group.
+    if hasattr(os, "waitid"):
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return None
+        with contextlib.suppress(OSError):
+            os.killpg(pid, signal.SIGKILL)
+    ended, status = os.waitpid(pid, os.WNOHANG)
+    return status if ended else None
 
 
 def listen(path: str) -> socket.socket:
