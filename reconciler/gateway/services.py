@@ -29,7 +29,8 @@ from reconciler.inside.head import Head, service_prefix
 PARK_LIMIT: Final = 1024
 RETURNS_IN_A_ROW: Final = 64
 NEXT_RETURN: Final = 0.1
-QUEUE_LOOK: Final = 1.0
+QUEUE_LOOKS: Final = 10
+"""So often a queue is looked at within the time that a connection may wait in it."""
 _OUT_OF_RESOURCES: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC))
 _IS_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}").fullmatch
 
@@ -70,7 +71,7 @@ class Services:
         self._parked: dict[bytes, deque[Connection]] = {}
         self._parking = loop.deadlines(patience.park, self._park_is_over)
         self._crowded = loop.deadlines(NEXT_RETURN, self._watch_channel)
-        self._queues = loop.deadlines(QUEUE_LOOK, self._look_at_queue)
+        self._queues = loop.deadlines(patience.park / QUEUE_LOOKS, self._look_at_queue)
 
     def __len__(self) -> int:
         return len(self._routes)

@@ -81,7 +81,7 @@ def likely_heads(draw: st.DrawFn) -> bytes:
 HEADS = st.one_of(likely_heads(), st.lists(PIECES, max_size=14).map(b"".join), st.binary(max_size=60))
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(HEADS)
 def test_the_two_readers_agree(data: bytes) -> None:
     ordinary = module._read_ordinary(data)
@@ -89,7 +89,7 @@ def test_the_two_readers_agree(data: bytes) -> None:
         assert repr(ordinary) == repr(module._read_carefully(data))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(likely_heads(), st.data())
 def test_damage_never_surprises_it(data: bytes, choice: st.DataObject) -> None:
     """It answers with a head, with None, or with a refusal, whatever is done to the bytes."""

@@ -114,7 +114,7 @@ def _accepted(data: bytes) -> Head | None:
         return None
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(likely_heads(), st.sampled_from([b"", b"abc", b"0\r\n\r\n"]))
 def test_what_is_accepted_means_the_same_to_the_parser_of_the_workers(data: bytes, body: bytes) -> None:
     head = _accepted(data)
