@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reconciler.cli.root import root_of
 from reconciler.cli.terminal import say
 from reconciler.misconfigured import Misconfigured
 
@@ -60,7 +61,7 @@ def new(
 
     if not is_service_name(name):
         raise Misconfigured(f"{name!r} is no name for a service: a-z, 0-9, _ and -, a letter first, 63 at most")
-    root = _root_of(path.resolve())
+    root = root_of(path.resolve())
     platform = root / "services.yaml"
     folder = _services_folder(platform) / name
     if folder.exists():
@@ -73,18 +74,6 @@ def new(
         platform.write_text(PLATFORM)
     say(f"{_shown(folder)}/: {', '.join(files)}")
     say("Commit it, and it is live.")
-
-
-def _root_of(path: Path) -> Path:
-    """Where services.yaml is, or else the repository's root, or else here."""
-    if not path.is_dir():
-        raise Misconfigured(f"{path} is no folder")
-    around = [path, *path.parents]
-    for mark in ("services.yaml", ".git"):
-        for folder in around:
-            if (folder / mark).exists():
-                return folder
-    return path
 
 
 def _services_folder(platform: Path) -> Path:

@@ -5,12 +5,13 @@ the defaults) makes the whole file invalid, and everything keeps running as it i
 harms that one service only. Positions always name the file in which the offending value stands.
 """
 
+import contextlib
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Field, ValidationError, WithJsonSchema
 
 from reconciler.model.diagnosis import did_you_mean, in_order, refuse
 from reconciler.model.document import Document, Invalid, Part, load, validate
@@ -114,6 +115,19 @@ def read_platform(text: bytes | None, file: str = FILE) -> Platform:
     if problems:
         raise Invalid(in_order(problems))
     return Platform(read.mount, read.services, read.prune.allow_empty, read.defaults, read.overrides, document)
+
+
+def readable_part(text: bytes | None, file: str = FILE) -> Platform:
+    """Where a broken file says that services are, so that their manifests can be looked at all the same."""
+    try:
+        data = load(text or b"", file).data
+    except Invalid:
+        return Platform()
+    read = PlatformFile()
+    for name in ("mount", "services"):
+        with contextlib.suppress(ValidationError, KeyError):
+            read = PlatformFile.model_validate({**read.model_dump(include={"mount", "services"}), name: data[name]})
+    return Platform(read.mount, read.services)
 
 
 def effective(platform: Platform, document: Document, name: ServiceName, *, hosts: Collection[str] = ()) -> Manifest:

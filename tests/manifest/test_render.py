@@ -95,6 +95,8 @@ def test_what_a_program_reads() -> None:
         "problems": 1,
         "warnings": 1,
         "seconds": 0.25,
+        "cases": 0,
+        "told": None,
     }
     assert told["problems"][0] == {
         "severity": "error",

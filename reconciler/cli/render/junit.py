@@ -36,7 +36,7 @@ def _add_case(suite: Xml.Element, subject: Subject, name: str) -> None:
         more = f" (and {len(subject.problems) - 1} more)" if len(subject.problems) > 1 else ""
         told = {"type": first.code, "message": visible(first.message) + more}
         failure = Xml.SubElement(case, "failure", told)
-        failure.text = "\n".join(problem_text(problem) for problem in subject.problems)
+        failure.text = subject.told or "\n".join(problem_text(problem) for problem in subject.problems)
     if subject.warnings:
         output = Xml.SubElement(case, "system-out")
         output.text = "\n".join(problem_text(problem, "warning") for problem in subject.warnings)

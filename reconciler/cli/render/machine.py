@@ -1,7 +1,8 @@
 """A report for programs, as one JSON object.
 
     {"version": 1, "good": false, "seconds": 0.4,
-     "subjects": [{"name", "file", "good", "problems": n, "warnings": n, "seconds"}],
+     "subjects": [{"name", "file", "good", "problems": n, "warnings": n, "seconds",
+                   "cases": n, "told"}],
      "problems": [{"severity", "code", "message", "service",
                    "file", "line", "column", "excerpt", "expected", "remedy"}]}
 
@@ -41,6 +42,8 @@ def _subject(subject: Subject) -> dict[str, Any]:
         "problems": len(subject.problems),
         "warnings": len(subject.warnings),
         "seconds": round(subject.seconds, 3),
+        "cases": subject.cases,
+        "told": subject.told or None,
     }
 
 

@@ -19,6 +19,10 @@ class Subject:
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
     seconds: float = 0.0
+    told: str = ""
+    """The same problems at length, where there is more to say than fits into them: a suite's failures, a traceback."""
+    cases: int = 0
+    """How many cases of its suites were played."""
 
     @property
     def is_good(self) -> bool:
@@ -50,12 +54,16 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """`5 checked: 3 good, 2 not (7 problems, 1 warning)`"""
+        """`5 checked: 3 good, 2 not (41 cases, 7 problems, 1 warning)`"""
         bad = sum(not subject.is_good for subject in self.subjects)
-        told = [counted(len(self.problems), "problem")] * bool(self.problems)
+        cases = sum(subject.cases for subject in self.subjects)
+        told = [counted(cases, "case")] * bool(cases)
+        told += [counted(len(self.problems), "problem")] * bool(self.problems)
         told += [counted(len(self.warnings), "warning")] * bool(self.warnings)
         parts = f" ({', '.join(told)})" if told else ""
         total = len(self.subjects)
+        if not total:
+            return "nothing to check"
         return (
             f"{total} checked: all good{parts}" if not bad else f"{total} checked: {total - bad} good, {bad} not{parts}"
         )

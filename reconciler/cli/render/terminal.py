@@ -8,7 +8,7 @@ import textwrap
 import unicodedata
 from collections.abc import Iterator
 
-from reconciler.cli.render.report import Report, Severity, advice
+from reconciler.cli.render.report import Report, Severity, Subject, advice
 from reconciler.model.position import visible
 from reconciler.model.problem import Problem
 
@@ -20,8 +20,15 @@ _WORD = re.compile(r"[^\s:,\[\]{}#]+")
 def text(report: Report, *, coloured: bool = False, width: int | None = None) -> str:
     """All findings and the verdict, ending in a line break."""
     paint = Paint(coloured)
-    blocks = [problem_text(problem, severity, paint, width) for severity, problem in report.findings]
+    blocks = [block for subject in report.subjects for block in _problems(subject, paint, width)]
+    blocks += [problem_text(warning, "warning", paint, width) for warning in report.warnings]
     return "\n".join([*blocks, *_wrapped(report.verdict, "", width)]) + "\n"
+
+
+def _problems(subject: Subject, paint: "Paint", width: int | None) -> list[str]:
+    if subject.told:
+        return [subject.told]
+    return [problem_text(problem, "error", paint, width) for problem in subject.problems]
 
 
 class Paint:

@@ -1,0 +1,241 @@
+"""`reconciler check`: everything a push would be told, before it is pushed, without a server."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from reconciler.cli.progress import Progress
+from reconciler.cli.root import root_of
+from reconciler.misconfigured import Misconfigured
+
+if TYPE_CHECKING:
+    from reconciler.cli.render.report import Report, Subject
+    from reconciler.control.checking import Checked
+    from reconciler.environment import Environments
+
+T = TypeVar("T")
+
+INTERRUPTED = 1
+
+IndexOption = Annotated[
+    list[str] | None,
+    typer.Option("--index", envvar="RECONCILER_INDEX", help="A package index; the first is the default one."),
+]
+BuildOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-build", envvar="RECONCILER_ALLOW_BUILD", help="A package to build from source; `*` allows all."
+    ),
+]
+UrlOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-url", envvar="RECONCILER_ALLOW_URL", help="A host from which a requirement may be a direct URL."
+    ),
+]
+PlaceOption = Annotated[
+    Path, typer.Option("--data", envvar="RECONCILER_DATA", help="Environments are kept in `check` below this folder.")
+]
+SinceOption = Annotated[
+    str | None, typer.Option("--changed-since", metavar="REF", help="Only services that differ from this commit.")
+]
+PLACE = Path(".reconciler")
+
+
+class Format(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+    GITHUB = "github"
+    JUNIT = "junit"
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(check)
+
+
+def check(
+    path: Annotated[
+        Path, typer.Argument(help="A repository, or a folder in it for its services only.", show_default="this folder")
+    ] = Path(),
+    changed_since: SinceOption = None,
+    form: Annotated[Format, typer.Option("--format", help="How to tell what was found.")] = Format.TEXT,
+    no_tests: Annotated[bool, typer.Option("--no-tests", help="Start the services, and play no suite.")] = False,
+    data: PlaceOption = PLACE,
+    index: IndexOption = None,
+    allow_build: BuildOption = None,
+    allow_url: UrlOption = None,
+) -> None:
+    """Validate every manifest and suite, start the services, play the suites, stop. Needs no server.
+
+    Reads the folder as it is, uncommitted changes included. Exit code 1 when something is wrong.
+    """
+    began = time.monotonic()
+    with place_below(data) as (place, run), Progress.on(sys.stderr) as progress:
+        found = interruptible(
+            _check(
+                path.resolve(),
+                changed_since,
+                place,
+                run,
+                tests=not no_tests,
+                environments=lambda: environments_in(place, index, allow_build),
+                hosts=tuple(allow_url or ()),
+                progress=progress,
+            )
+        )
+    report = as_report(found, time.monotonic() - began)
+    _tell(report, form)
+    raise typer.Exit(0 if report.is_good else 1)
+
+
+async def _check(
+    path: Path,
+    changed_since: str | None,
+    place: Path,
+    run: Path,
+    *,
+    tests: bool,
+    environments: "Callable[[], Environments]",
+    hosts: tuple[str, ...],
+    progress: Progress,
+) -> "tuple[Checked, ...]":
+    from reconciler.control import checking
+    from reconciler.control.trial import Stage
+    from reconciler.model.failure import Failure
+    from reconciler.model.names import Revision
+    from reconciler.source.working import WorkingTree
+
+    root = root_of(path)
+    try:
+        working = await asyncio.to_thread(WorkingTree.take, root, place / "tree")
+        found = checking.survey(working.tree(), Revision("working-tree", working.sha), hosts)
+        before, changed = None, None
+        if changed_since is not None:
+            before = checking.survey(tree_of(working, changed_since), Revision(changed_since, working.sha), hosts)
+            changed = checking.changed_since(found, before)
+    except Failure as failure:
+        raise Misconfigured(failure.message) from failure
+    below = "" if path == root else path.relative_to(root).as_posix()
+    scope = checking.Scope(below, changed)
+    checked = checking.read_only(found, scope, before)
+    wanted = found.wanted(scope)
+    if below and not checked and not wanted and changed is None:
+        raise Misconfigured(f"there is no service in {path}")
+    if not wanted:
+        return checked
+    progress.expect(len(wanted))
+    shop = environments()
+    await shop.open()
+    try:
+        stage = Stage(place, run, place / "environments")
+        tried = await checking.try_all(found, scope, stage, shop, working.tree, tests=tests, say=progress.say)
+    finally:
+        await shop.close()
+    return (*checked, *tried)
+
+
+@contextlib.contextmanager
+def place_below(data: Path) -> Iterator[tuple[Path, Path]]:
+    """A folder for environments that are worth keeping, ours alone while we run, and one for sockets."""
+    from reconciler.data_folder import DataFolder
+
+    folder = DataFolder(data.absolute() / "check")
+    try:
+        folder.clear_predecessor()
+        run = folder.make_run_folder()
+        try:
+            yield folder.path, run
+        finally:
+            import shutil
+
+            shutil.rmtree(run, ignore_errors=True)
+            folder.forget_run_folder()
+    finally:
+        folder.close()
+
+
+def environments_in(place: Path, index: list[str] | None, allow_build: list[str] | None) -> "Environments":
+    from reconciler.environment import Environments
+
+    return Environments(place, indexes=tuple(index or ()), allow_builds=tuple(allow_build or ()))
+
+
+def interruptible(work: Coroutine[Any, Any, T]) -> T:
+    """Run it; Ctrl-C and SIGTERM end it in order, so that nothing of it is left."""
+
+    async def run() -> T:
+        task = asyncio.ensure_future(work)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, task.cancel)
+        return await task
+
+    try:
+        return asyncio.run(run())
+    except asyncio.CancelledError:
+        sys.stderr.write("stopped\n")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def tree_of(working: Any, ref: str) -> Any:
+    tree = working.tree_of(ref)
+    if tree is None:
+        raise Misconfigured(f"there is no commit {ref!r} in {working.root}; a shallow clone may not have it")
+    return tree
+
+
+def as_report(found: "tuple[Checked, ...]", seconds: float) -> "Report":
+    from reconciler.cli.render.report import Report
+
+    return Report(tuple(_subject(one) for one in found), seconds)
+
+
+def _subject(one: "Checked") -> "Subject":
+    from reconciler.cli.render.report import Subject
+
+    cases = len(one.report.cases) if one.report else 0
+    return Subject(one.name, one.file, one.problems, one.warnings, one.seconds, _at_length(one), cases)
+
+
+def _at_length(one: "Checked") -> str:
+    """A failing case with its request and answer, or a problem with the output that explains it."""
+    from reconciler.cli.render.terminal import problem_text
+    from reconciler.model.position import visible
+    from reconciler.suite.report.text import failure
+
+    if one.problems and one.report is not None:
+        lines = [line for case in one.report.failing for line in failure(case)]
+        rest = [problem_text(problem) for problem in one.problems if problem.code == "suite-inconclusive"]
+        return "\n".join([*(visible(line) for line in [f"{one.name}:", *lines][bool(not lines) :]), *rest])
+    if one.detail is None:
+        return ""
+    detail = "\n".join(f"    {visible(line)}".rstrip() for line in one.detail.strip().splitlines())
+    return "\n".join([*(problem_text(problem) for problem in one.problems), f"{detail}\n"])
+
+
+def _tell(report: "Report", form: Format) -> None:
+    from reconciler.cli.render import github, junit, machine, terminal
+    from reconciler.cli.terminal import is_coloured
+
+    if form is Format.JSON:
+        sys.stdout.write(machine.json_text(report))
+    elif form is Format.JUNIT:
+        sys.stdout.write(junit.junit(report))
+    elif form is Format.GITHUB:
+        sys.stdout.write(github.annotations(report) + f"{report.verdict}\n")
+        if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+            github.append_summary(report, Path(summary))
+    else:
+        import shutil
+
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        sys.stdout.write(terminal.text(report, coloured=is_coloured(sys.stdout), width=width))
