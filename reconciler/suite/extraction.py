@@ -26,7 +26,7 @@ class TooSlow(Exception):
     """The pattern needs more time on this text than anybody should wait."""
 
 
-async def extract(expression: str, text: str) -> str | Missing:
+async def extract(expression: str, text: str, seconds: float = SECONDS) -> str | Missing:
     """The first group of the pattern, or nothing."""
     if not pattern(expression).found_in(text):
         return MISSING
@@ -35,10 +35,10 @@ async def extract(expression: str, text: str) -> str | Missing:
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, env={},
     )  # fmt: skip
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(seconds):
             output, _ = await process.communicate(json.dumps({"pattern": expression, "text": text}).encode())
     except TimeoutError:
-        raise TooSlow(f"the pattern `{expression}` takes longer than {SECONDS:g} s on this body") from None
+        raise TooSlow(f"the pattern `{expression}` takes longer than {seconds:g} s on this body") from None
     finally:
         if process.returncode is None:
             process.kill()

@@ -93,12 +93,25 @@ def tasks_app() -> FastAPI:
         return StreamingResponse(stream())
 
     @router.get("/hang")
-    async def hang() -> None:
+    async def hang(key: str = "hang") -> None:
+        seen[key] = seen.get(key, 0) + 1
         await asyncio.sleep(3600)
+
+    @router.get("/asked/{key}")
+    def asked(key: str) -> int:
+        return seen.get(key, 0)
 
     @router.get("/moved")
     def moved(to: str = f"{PREFIX}/tasks") -> RedirectResponse:
         return RedirectResponse(to)
+
+    @router.get("/circle")
+    def circle() -> RedirectResponse:
+        return RedirectResponse(f"{PREFIX}/circle?again")
+
+    @router.get("/deep")
+    def deep(levels: int) -> Response:
+        return Response("[" * levels + "]" * levels, media_type="application/json")
 
     @router.get("/broken")
     def broken() -> None:
