@@ -19,6 +19,7 @@ from uvicorn.config import Config, WSProtocolType
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from .output import REQUEST
 from .service import Application
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 IDLE_SECONDS = 75.0
 SWEEP_SECONDS = 5.0
 SERVER_ERROR = 500
+REQUEST_KEY = "reconciler.request"
 GIVEN = (b"x-request-id", b"date")
 
 Header = tuple[bytes, bytes]
@@ -76,6 +78,9 @@ class Prefixed:
 
     def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         scope["root_path"] = self._prefix
+        # Some versions of uvicorn start the task of a request with an empty context.
+        if REQUEST_KEY in scope:
+            REQUEST.set(scope[REQUEST_KEY])
         return self._answer(scope, receive, send) if scope["type"] == "http" else self._app(scope, receive, send)
 
     async def _answer(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
