@@ -5,6 +5,7 @@ import contextlib
 import os
 import random
 import socket
+import struct
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -96,7 +97,7 @@ def test_nothing_of_a_dead_worker_stays_open() -> None:
                 gateway.control.route("/api/tasks", live("tasks", worker))
                 assert gateway.get("/api/tasks").status == 200
             _stats(gateway, "workers", 1)
-        assert gateway.descriptors == before
+        until_sync(lambda: gateway.descriptors == before, what="everything to be closed")
 
 
 # --- a worker that takes nothing ---
@@ -229,10 +230,11 @@ def _pass_none(worker: Worker) -> None:
 
 
 def _flood(worker: Worker) -> None:
-    worker.channels[0].setblocking(True)
+    channel = worker.channels[0]
     with contextlib.suppress(OSError):
+        channel.setblocking(True)
         for _ in range(5_000):
-            worker.channels[0].send(b"nonsense")
+            channel.send(b"nonsense")
 
 
 def _close_the_channel(worker: Worker) -> None:
@@ -259,28 +261,35 @@ def test_a_worker_that_talks_nonsense_is_let_go_alone(hostile: Callable[[Worker]
         assert gateway.get("/api/evil").status == 200
         hostile(evil)
         _stats(gateway, "workers", 1)
-        assert gateway.descriptors == before
+        until_sync(lambda: gateway.descriptors == before, what="everything of it to be closed")
         assert gateway.get("/api/tasks").status == 200
 
 
 def test_a_descriptor_that_is_no_connection_of_ours_is_closed_and_counted() -> None:
-    with serving() as (gateway, worker), socket.create_server(("127.0.0.1", 0)) as foreign:
+    with serving(keep="keep") as (gateway, worker), socket.create_server(("127.0.0.1", 0)) as foreign:
         before = gateway.descriptors
         reading, writing = os.pipe()
         os.close(writing)
         outward = socket.create_connection(foreign.getsockname())
         pair = socket.socketpair()
-        dead = gateway.client()
-        dead.socket.shutdown(socket.SHUT_RDWR)
         listening = os.dup(gateway.listening.fileno())
-        strangers = (reading, outward.detach(), pair[0].detach(), foreign.detach(), os.memfd_create("x"), listening)
+        strangers = [reading, outward.detach(), pair[0].detach(), foreign.detach(), os.memfd_create("x"), listening]
+        strangers.append(_dead_connection(gateway, worker))
         for fd in strangers:
             worker.hand_back(fd)
         pair[1].close()
-        dead.close()
         _stats(gateway, "foreign", len(strangers))
-        assert gateway.descriptors == before
+        until_sync(lambda: gateway.descriptors == before, what="all of them to be closed")
         assert gateway.get("/api/tasks").status == 200, "and the worker is still trusted"
+
+
+def _dead_connection(gateway: Gateway, worker: Worker) -> int:
+    """The worker's end of a connection that its client has reset."""
+    with gateway.client(get("/api/tasks")) as client:
+        assert client.reply().status == 200
+        fd, _ = until_sync(lambda: worker.kept, what="the worker to keep it").pop()
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return fd
 
 
 def test_a_worker_that_hands_one_connection_back_twice_harms_only_its_client() -> None:
