@@ -232,7 +232,7 @@ class Connection(HttpToolsProtocol):
             request_id = traffic.request_id()
         # Before the application's task is made: the task keeps a copy of the context as it is now.
         REQUEST.set(request_id)
-        self.scope[REQUEST_KEY] = request_id  # type: ignore[typeddict-unknown-key]
+        self.scope[REQUEST_KEY] = request_id  # type: ignore[literal-required]
         # The WebSocket protocol and, through uvicorn, this request's cycle take their headers from here.
         self.server_state.default_headers = traffic.headers(request_id)
         super().on_headers_complete()
