@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from reconciler.cli.render.report import Report, Subject
     from reconciler.control.checking import Checked
     from reconciler.environment import Environments
+    from reconciler.source.tree import Tree
+    from reconciler.source.working import WorkingTree
 
 T = TypeVar("T")
 
@@ -79,6 +82,8 @@ def check(
     Reads the folder as it is, uncommitted changes included. Exit code 1 when something is wrong.
     """
     began = time.monotonic()
+    # What is logged on the way is part of the report.
+    logging.getLogger("reconciler").addHandler(logging.NullHandler())
     with place_below(data) as (place, run), Progress.on(sys.stderr) as progress:
         found = interruptible(
             _check(
@@ -186,7 +191,7 @@ def interruptible(work: Coroutine[Any, Any, T]) -> T:
         raise typer.Exit(INTERRUPTED) from None
 
 
-def tree_of(working: Any, ref: str) -> Any:
+def tree_of(working: "WorkingTree", ref: str) -> "Tree":
     tree = working.tree_of(ref)
     if tree is None:
         raise Misconfigured(f"there is no commit {ref!r} in {working.root}; a shallow clone may not have it")

@@ -1,7 +1,4 @@
-"""The journal's page about worker processes: what a crew writes before and after each fork.
-
-A trial writes nothing down: its workers end with the process that wanted to look at them.
-"""
+"""The journal's page about worker processes: what a crew writes before and after each fork."""
 
 from datetime import UTC, datetime
 
@@ -28,14 +25,3 @@ class Ledger:
     def gone(self, worker: WorkerId, end: Exit) -> None:
         at = datetime.now(UTC)
         self._journal.later(lambda entries: entries.worker_gone(worker, end.status, at))
-
-
-class NoLedger:
-    async def intend(self, worker: WorkerId, spec: ReleaseSpec, sockets: WorkerSockets) -> None:
-        pass
-
-    def forked(self, worker: WorkerId, process: Forked) -> None:
-        pass
-
-    def gone(self, worker: WorkerId, end: Exit) -> None:
-        pass

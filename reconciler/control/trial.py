@@ -16,18 +16,18 @@ from functools import partial
 from pathlib import Path
 
 from reconciler.control.folders import Folders
-from reconciler.control.ledger import NoLedger
 from reconciler.control.recipe import recipe
 from reconciler.control.wanted import Wanted
 from reconciler.environment import Environments
 from reconciler.model.failure import Failure
-from reconciler.model.names import EnvironmentId, ReleaseId
+from reconciler.model.names import EnvironmentId, ReleaseId, WorkerId
 from reconciler.model.problem import Problem
 from reconciler.model.progress import Progress, silent
 from reconciler.source.tree import Tree
 from reconciler.worker.crew import Crew, LocalEngine
-from reconciler.worker.spec import WorkerSockets
-from reconciler.worker.zygote import Nursery, Zygotes
+from reconciler.worker.process import Exit
+from reconciler.worker.spec import ReleaseSpec, WorkerSockets
+from reconciler.worker.zygote import Forked, Nursery, Zygotes
 
 AT_ONCE = 2 * (os.cpu_count() or 2)
 OpenTree = Callable[[], Tree]
@@ -41,6 +41,19 @@ class Stage(Folders):
 
     def python(self, environment: EnvironmentId) -> Path:
         return self.environments / environment / "bin" / "python"
+
+
+class NoLedger:
+    """Nobody has to find these workers again."""
+
+    async def intend(self, worker: WorkerId, spec: ReleaseSpec, sockets: WorkerSockets) -> None:
+        pass
+
+    def forked(self, worker: WorkerId, process: Forked) -> None:
+        pass
+
+    def gone(self, worker: WorkerId, end: Exit) -> None:
+        pass
 
 
 class Trials:
@@ -91,6 +104,8 @@ class Trials:
             return await self._engine.start(spec)
         except Failure as failure:
             failure.problems = tuple(_in_repository(problem, wanted.folder) for problem in failure.problems)
+            home = self.stage.release(wanted.name, release)
+            failure.detail = failure.detail and failure.detail.replace(f"{home}/", "")
             raise
 
 
