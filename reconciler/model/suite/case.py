@@ -116,13 +116,13 @@ class Case:
 
     @property
     def references(self) -> Iterator[Reference]:
+        """What has to be there before it is played: neither its own row nor, for what it expects, its own captures."""
         for value in self.row.values():
             yield from value.references
         yield from (reference for reference in self.request.references if reference.name not in self.row)
-        for expectation in self.expectations:
-            yield from (reference for reference in expectation.references if reference.name not in self.row)
-        for capture in self.captures:
-            yield from (reference for reference in capture.subject.references if reference.name not in self.row)
+        own = {*self.row, *(capture.name for capture in self.captures)}
+        for judged in (*self.expectations, *(capture.subject for capture in self.captures)):
+            yield from (reference for reference in judged.references if reference.name not in own)
 
 
 @dataclass(frozen=True, slots=True)
