@@ -15,71 +15,79 @@ from tests.end_to_end.platform import Platform
 from tests.end_to_end.repository import AUTHOR
 from tests.end_to_end.samples import ROUTER, service
 
-Measure = Callable[[Platform, Path, str], float]
-RELEASES = 30
-RELOADS = 10
+Measure = Callable[[str], float]
+ROUNDS = 30
+WARM_UP = 2
 
 
 def run() -> list[Figure]:
-    with running() as platform:
-        releases, fetches = commit_and_wait(platform)
-        reloads = save_and_wait(platform.folder / "reload")
-    live, fetch, reload = (statistics.median(each) for each in (releases, fetches, reloads))
+    with running() as platform, reloading(platform.folder / "reload") as reload:
+        taken = side_by_side(platform, [release_of(platform), fetch_of(platform), reload])
+    live, fetch, saved = (statistics.median(each) for each in taken)
     return [
         at_most("commit → live ÷ bare git fetch", live / fetch, 5),
-        at_least("uvicorn --reload ÷ commit → live", reload / live, 8),
+        at_least("uvicorn --reload ÷ commit → live", saved / live, 8),
         told("commit → live, median", live * 1000, "ms"),
         told("bare git fetch, median", fetch * 1000, "ms"),
-        told("uvicorn --reload (watchfiles), median", reload * 1000, "ms"),
+        told("uvicorn --reload (watchfiles), median", saved * 1000, "ms"),
     ]
 
 
-def commit_and_wait(platform: Platform) -> tuple[list[float], list[float]]:
+def side_by_side(platform: Platform, measures: list[Measure]) -> list[list[float]]:
+    """Every round commits once and measures each way, beginning with another one each time."""
+    taken: list[list[float]] = [[] for _ in measures]
+    for number in range(ROUNDS + WARM_UP):
+        version = f"round-{number}"
+        platform.commit(service("tasks", version))
+        for turn in range(len(measures)):
+            which = (number + turn) % len(measures)
+            taken[which].append(measures[which](version))
+    return [each[WARM_UP:] for each in taken]
+
+
+def release_of(platform: Platform) -> Measure:
+    def release(version: str) -> float:
+        begun = time.perf_counter()
+        platform.control.post("/v1/sync").raise_for_status()
+        seconds_until(platform.port, version)
+        return time.perf_counter() - begun
+
+    return release
+
+
+def fetch_of(platform: Platform) -> Measure:
     mirror = platform.folder / "mirror.git"
     git(platform.folder, "clone", "--quiet", "--bare", str(platform.repository.path), str(mirror))
-    taken: dict[Measure, list[float]] = {release: [], fetch: []}
-    for number in range(RELEASES + 2):
-        platform.commit(service("tasks", f"release-{number}"))
-        for measure in (release, fetch) if number % 2 else (fetch, release):
-            taken[measure].append(measure(platform, mirror, f"release-{number}"))
-    return taken[release][2:], taken[fetch][2:]
+
+    def fetch(_version: str) -> float:
+        begun = time.perf_counter()
+        git(mirror, "fetch", "--quiet", "origin", "main")
+        return time.perf_counter() - begun
+
+    return fetch
 
 
-def release(platform: Platform, _mirror: Path, version: str) -> float:
-    begun = time.perf_counter()
-    platform.control.post("/v1/sync").raise_for_status()
-    seconds_until(platform.port, version)
-    return time.perf_counter() - begun
+@contextmanager
+def reloading(folder: Path) -> Iterator[Measure]:
+    """The inner loop as people have it today: `uvicorn[standard]`, which watches files with watchfiles."""
+    with plain_uvicorn(environment_of_its_own(folder), folder / "code", "--reload") as port:
+
+        def save(version: str) -> float:
+            begun = time.perf_counter()
+            (folder / "code" / "router.py").write_text(ROUTER.format(version=version))
+            seconds_until(port, version)
+            return time.perf_counter() - begun
+
+        yield save
 
 
-def fetch(_platform: Platform, mirror: Path, _version: str) -> float:
-    begun = time.perf_counter()
-    git(mirror, "fetch", "--quiet", "origin", "main")
-    return time.perf_counter() - begun
+def environment_of_its_own(folder: Path) -> Path:
+    uv, python = find_uv_bin(), folder / "environment" / "bin" / "python"
+    subprocess.run([uv, "venv", "--quiet", str(folder / "environment")], check=True, timeout=120)
+    install = [uv, "pip", "install", "--quiet", "--python", str(python), "fastapi", "uvicorn[standard]"]
+    subprocess.run(install, check=True, timeout=300)
+    return python
 
 
 def git(folder: Path, *words: str) -> None:
     subprocess.run(["git", *words], cwd=folder, env=AUTHOR, check=True, timeout=60)
-
-
-def save_and_wait(folder: Path) -> list[float]:
-    with environment_of_its_own(folder) as python, plain_uvicorn(python, folder / "code", "--reload") as port:
-        return [save(folder / "code", port, f"reload-{number}") for number in range(RELOADS)]
-
-
-def save(folder: Path, port: int, version: str) -> float:
-    begun = time.perf_counter()
-    (folder / "router.py").write_text(ROUTER.format(version=version))
-    seconds_until(port, version)
-    return time.perf_counter() - begun
-
-
-@contextmanager
-def environment_of_its_own(folder: Path) -> Iterator[Path]:
-    """What a person installs for the inner loop: `uvicorn[standard]`, which watches files with watchfiles."""
-    python = folder / "environment" / "bin" / "python"
-    uv = find_uv_bin()
-    subprocess.run([uv, "venv", "--quiet", str(folder / "environment")], check=True, timeout=120)
-    install = [uv, "pip", "install", "--quiet", "--python", str(python), "fastapi", "uvicorn[standard]"]
-    subprocess.run(install, check=True, timeout=300)
-    yield python

@@ -42,6 +42,6 @@ def _blocks(page: Path) -> Iterator[Block]:
 
 def first_cells(page: Path, heading: str) -> list[str]:
     """What stands in backquotes in the first column of the tables below a heading."""
-    section = re.split(rf"^#+ {re.escape(heading)}$", page.read_text(), maxsplit=1, flags=re.M)[1]
+    section = re.split(rf"^#+ {re.escape(heading)}$", FENCE.sub("", page.read_text()), maxsplit=1, flags=re.M)[1]
     section = re.split(r"^#+ ", section, maxsplit=1, flags=re.M)[0]
     return re.findall(r"^\| `([^`]+)`", section, flags=re.M)
