@@ -114,7 +114,7 @@ async def _check(
     progress: Progress,
 ) -> "tuple[Checked, ...]":
     from reconciler.control import checking
-    from reconciler.control.trial import Stage
+    from reconciler.control.trial import TrialFolders
     from reconciler.model.failure import Failure
     from reconciler.model.names import Revision
     from reconciler.source.working import WorkingTree
@@ -141,8 +141,8 @@ async def _check(
     shop = environments()
     await shop.open()
     try:
-        stage = Stage(place, run, place / "environments")
-        tried = await checking.try_all(found, scope, stage, shop, working.tree, tests=tests, say=progress.say)
+        folders = TrialFolders(place, run, place / "environments")
+        tried = await checking.try_all(found, scope, folders, shop, working.tree, tests=tests, say=progress.say)
     finally:
         await shop.close()
     return (*checked, *tried)

@@ -27,7 +27,7 @@ class Progress:
         try:
             yield progress
         finally:
-            progress._write("")
+            progress.clear()
 
     def expect(self, total: int) -> None:
         self._total = total
@@ -36,6 +36,10 @@ class Progress:
         if phase == "checked":
             self._finished += 1
         self._write(f"[{self._finished}/{self._total}] {safe(name)}: {safe(phase)}")
+
+    def clear(self) -> None:
+        """Make room for a line that stays."""
+        self._write("")
 
     def _write(self, line: str) -> None:
         if self._stream is not None:

@@ -14,7 +14,7 @@ from functools import partial
 
 from reconciler.control.gate import Gate, Shelf
 from reconciler.control.reading import TEXT_LIMIT, Reader
-from reconciler.control.trial import OpenTree, Stage, trials
+from reconciler.control.trial import OpenTree, TrialFolders, trials
 from reconciler.control.wanted import Reading, Unfit, Wanted, Wish
 from reconciler.environment import Environments
 from reconciler.model.failure import Failure, Stalled
@@ -74,8 +74,8 @@ class Survey:
         return [wish for wish in wishes if isinstance(wish, Wanted) and scope.holds(wish.name, wish.folder)]
 
 
-def survey(tree: Tree, revision: Revision, hosts: tuple[str, ...] = ()) -> Survey:
-    reader = Reader(Shelf(), hosts)
+def survey(tree: Tree, revision: Revision, hosts: tuple[str, ...] = (), *, obey_locks: bool = True) -> Survey:
+    reader = Reader(Shelf(), hosts, obey_locks=obey_locks)
     try:
         return Survey(tree, reader.read(tree, revision))
     except Stalled as stalled:
@@ -108,11 +108,18 @@ def read_only(found: Survey, scope: Scope, before: Survey | None = None) -> tupl
 
 
 async def try_all(
-    found: Survey, scope: Scope, stage: Stage, environments: Environments, open_tree: OpenTree, *, tests: bool, say: Say
+    found: Survey,
+    scope: Scope,
+    folders: TrialFolders,
+    environments: Environments,
+    open_tree: OpenTree,
+    *,
+    tests: bool,
+    say: Say,
 ) -> tuple[Checked, ...]:
     """Start every service that is meant, play its suites, and throw it away. A few at a time."""
-    gate = Gate(Shelf(), stage, "http://127.0.0.1:8000")
-    async with trials(stage, environments) as room:
+    gate = Gate(Shelf(), folders, "http://127.0.0.1:8000")
+    async with trials(folders, environments) as room:
 
         async def one(wanted: Wanted) -> Checked:
             began, checked = time.monotonic(), _subject(wanted)
@@ -125,11 +132,18 @@ async def try_all(
                         say(wanted.name, "playing its suite")
                         checked = _judged(checked, wanted, await gate.play(wanted, crew, open_tree()))
             except Failure as failure:
-                checked = _failed(checked, failure)
+                checked = failed(wanted, failure)
             say(wanted.name, "checked")
             return replace(checked, seconds=time.monotonic() - began)
 
         return tuple(await asyncio.gather(*(one(wanted) for wanted in found.wanted(scope))))
+
+
+def failed(wish: Wish, failure: Failure) -> Checked:
+    """A service with what is wrong with it."""
+    checked = _subject(wish)
+    problems = told(failure, checked.name, checked.file or "")
+    return replace(checked, problems=problems, detail=failure.detail)
 
 
 def told(failure: Failure, service: str | None, file: str) -> tuple[Problem, ...]:
@@ -173,17 +187,12 @@ def _subject(wish: Wish) -> Checked:
 
 
 def _unfit(wish: Unfit) -> Checked:
-    return _failed(_subject(wish), wish.failure)
+    return failed(wish, wish.failure)
 
 
 def _gone(name: ServiceName, wish: Wish) -> Checked:
     warning = Problem(f"`{name}` is gone; the next sync takes it away", "service-gone", name, wish.folder)
     return Checked(name, f"{wish.folder}/{MANIFEST}", warnings=(warning,))
-
-
-def _failed(checked: Checked, failure: Failure) -> Checked:
-    problems = told(failure, checked.name, checked.file or "")
-    return replace(checked, problems=problems, detail=failure.detail)
 
 
 def _judged(checked: Checked, wanted: Wanted, report: Report) -> Checked:

@@ -74,15 +74,17 @@ class Oddities:
 class Reader:
     """Not for use by two threads at once."""
 
-    def __init__(self, shelf: Shelf, hosts: tuple[str, ...] = ()) -> None:
+    def __init__(self, shelf: Shelf, hosts: tuple[str, ...] = (), *, obey_locks: bool = True) -> None:
         self._shelf = shelf
         self._hosts = hosts
+        self._obey_locks = obey_locks
+        """Otherwise a `service.lock` is passed by: whoever writes one wants to know what the manifest asks for."""
         self._past = Past()
         self._odd = Oddities()
 
     def apart(self, shelf: Shelf) -> "Reader":
         """Another reader that knows what this one has read, and of which this one never hears."""
-        reader = Reader(shelf, self._hosts)
+        reader = Reader(shelf, self._hosts, obey_locks=self._obey_locks)
         reader._past, reader._odd = self._past, self._odd
         return reader
 
@@ -94,7 +96,7 @@ class Reader:
         platform_id = tree.object_id(FILE)
         platform = platform or self._platform(tree, platform_id)
         known = self._past.folders if platform is self._past.platform else {}
-        view = _View(tree, revision, platform, self._hosts, self._shelf)
+        view = _View(tree, revision, platform, self._hosts, self._shelf, self._obey_locks)
         listing = tree.folders(platform.services)
         folders = {path: _same_or_read(known.get(path), path, object_id, view) for path, object_id in listing.items()}
         wishes = self._wishes(folders, platform, revision, known)
@@ -170,6 +172,7 @@ class _View:
     platform: Platform
     hosts: tuple[str, ...]
     shelf: Shelf
+    obey_locks: bool
     _patterns: dict[str, tuple[dict[str, ObjectId], str]] = field(default_factory=dict)
 
     def watched(self, pattern: str) -> tuple[dict[str, ObjectId], str]:
@@ -238,7 +241,7 @@ def _wanted(
 
 def _requirements(path: str, name: ServiceName, manifest: Manifest, document: Document, view: _View) -> Requirements:
     """What the service asks for; a lock in its folder makes it exact."""
-    locked = view.tree.blob(f"{path}/{LOCK}", LOCK_LIMIT)
+    locked = view.tree.blob(f"{path}/{LOCK}", LOCK_LIMIT) if view.obey_locks else None
     if locked is not None:
         return from_lock(locked, f"{path}/{LOCK}", hosts=view.hosts)
     if not isinstance(manifest.requirements, str):

@@ -34,7 +34,7 @@ OpenTree = Callable[[], Tree]
 
 
 @dataclass(frozen=True, slots=True)
-class Stage(Folders):
+class TrialFolders(Folders):
     """Where a trial's code and output lie. Environments may be those of a platform that runs beside it."""
 
     environments: Path
@@ -59,8 +59,8 @@ class NoLedger:
 class Trials:
     """Not more than a few at once start and run; the others wait."""
 
-    def __init__(self, stage: Stage, environments: Environments, engine: LocalEngine) -> None:
-        self.stage = stage
+    def __init__(self, folders: TrialFolders, environments: Environments, engine: LocalEngine) -> None:
+        self.folders = folders
         self._environments = environments
         self._engine = engine
         self._room = asyncio.Semaphore(AT_ONCE)
@@ -70,7 +70,7 @@ class Trials:
     async def start(self, wanted: Wanted, open_tree: OpenTree, say: Progress = silent) -> AsyncIterator[Crew]:
         """A crew that is ready, until the block is left. Raises what is wrong with the service."""
         release = ReleaseId(f"{wanted.name}-{next(self._numbers)}")
-        home = self.stage.release(wanted.name, release)
+        home = self.folders.release(wanted.name, release)
         async with self._room:
             environment = await self._environment(wanted, say)
             try:
@@ -89,7 +89,7 @@ class Trials:
         return (await self._environments.build(lock, say)).id
 
     async def _write(self, wanted: Wanted, home: Path, open_tree: OpenTree) -> None:
-        self.stage.home(wanted.name).mkdir(parents=True, exist_ok=True)
+        self.folders.home(wanted.name).mkdir(parents=True, exist_ok=True)
         home.parent.mkdir(parents=True, exist_ok=True)
         writing = asyncio.ensure_future(asyncio.to_thread(open_tree().write, wanted.folder, home, wanted.watched))
         try:
@@ -99,30 +99,30 @@ class Trials:
             await asyncio.wait([writing])
 
     async def _bring_up(self, wanted: Wanted, release: ReleaseId, environment: EnvironmentId) -> Crew:
-        spec = replace(recipe(wanted).spec(release, environment, self.stage), replicas=1)
+        spec = replace(recipe(wanted).spec(release, environment, self.folders), replicas=1)
         try:
             return await self._engine.start(spec)
         except Failure as failure:
             failure.problems = tuple(_in_repository(problem, wanted.folder) for problem in failure.problems)
-            home = self.stage.release(wanted.name, release)
+            home = self.folders.release(wanted.name, release)
             failure.detail = failure.detail and failure.detail.replace(f"{home}/", "")
             raise
 
 
 @asynccontextmanager
-async def trials(stage: Stage, environments: Environments) -> AsyncIterator[Trials]:
+async def trials(folders: TrialFolders, environments: Environments) -> AsyncIterator[Trials]:
     """A place to try releases in; when it is left, every process it started has ended."""
-    stage.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folders.run.mkdir(parents=True, exist_ok=True, mode=0o700)
     lifeline, held = os.pipe()
-    zygotes = Zygotes(Nursery(stage.run, stage.logs / "reconciler", lifeline))
+    zygotes = Zygotes(Nursery(folders.run, folders.logs / "reconciler", lifeline))
     try:
-        yield Trials(stage, environments, LocalEngine(zygotes, NoLedger(), partial(WorkerSockets.fresh, stage.run)))
+        yield Trials(folders, environments, LocalEngine(zygotes, NoLedger(), partial(WorkerSockets.fresh, folders.run)))
     finally:
         os.close(held)
         await asyncio.shield(zygotes.ended())
         os.close(lifeline)
         with suppress(OSError):
-            shutil.rmtree(stage.run)
+            shutil.rmtree(folders.run)
 
 
 def _in_repository(problem: Problem, folder: str) -> Problem:

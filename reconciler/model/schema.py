@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from reconciler.model import duration, size
 from reconciler.model.manifest import NOT_YET, Manifest
 from reconciler.model.platform import OWN_ONLY, PlatformFile
+from reconciler.model.suite.format import SuiteWritten, with_shared
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -58,7 +59,11 @@ def services() -> Schema:
     return schema
 
 
-SCHEMAS: Final[Mapping[str, Callable[[], Schema]]] = {"services": services, "service": service}
+def suite() -> Schema:
+    return with_shared(of_model(SuiteWritten, "tests.yaml: the suite of a service"))
+
+
+SCHEMAS: Final[Mapping[str, Callable[[], Schema]]] = {"services": services, "service": service, "suite": suite}
 
 
 def schema_of(kind: str) -> Schema:

@@ -77,7 +77,7 @@ class Expect(Strict):
         description="The path of a JSON Schema among the service's files; or `openapi`: the service's own document.",
     )
     body: ValueOrMatcher | None = Field(None, description="The body as text: a value or matchers.")
-    duration: Lasts | None = None
+    duration: Lasts | None = Field(None, description="How long the answer may take.")
 
     @property
     def is_empty(self) -> bool:
@@ -168,13 +168,13 @@ class CaseWritten(Strict):
     ) = Field(
         None, description="Uploads (multipart/form-data): field to the path of a file of the service, or its content."
     )
-    expect: Expect | None = None
+    expect: Expect | None = Field(None, description="What must come back.")
     capture: dict[
         Variable, Annotated[CaptureFrom, BeforeValidator(as_capture, json_schema_input_type=CaptureFrom | str)]
     ] = Field(
         {}, description="Variables for later cases: name to a JSONPath, or {header: name}, {cookie: name}, {regex: …}."
     )
-    retry: RetryWritten | None = None
+    retry: RetryWritten | None = Field(None, description="Ask again until everything expected holds.")
     needs: Names = Field((), description="Cases that must have passed; otherwise this one is skipped.")
     tags: Names = Field((), description="Words to select cases by.")
     each: List[AnyValue] | None = Field(
@@ -258,7 +258,10 @@ class SuiteWritten(Strict):
     setup: Cases = Field((), description="Played first; when one fails, the suite is `inconclusive`.")
     cases: Cases = Field((), description="Played one after another, each with the captures of those before it.")
     teardown: Cases = Field((), description="Always played, with the captures that were made.")
-    budget: BudgetWritten = BudgetWritten.model_construct(total=10.0, requests=200, request=5.0)
+    budget: BudgetWritten = Field(
+        BudgetWritten.model_construct(total=10.0, requests=200, request=5.0),
+        description="What the suite may cost before it is stopped.",
+    )
 
 
 def with_shared(schema: dict[str, Any]) -> dict[str, Any]:
