@@ -15,9 +15,10 @@ from functools import partial
 from pathlib import Path
 
 from reconciler.control.folders import Folders
-from reconciler.control.lane import PAST_KEPT, Live, Past
+from reconciler.control.live import Live, Past
 from reconciler.control.loop import Failed
 from reconciler.control.recipe import Recipe
+from reconciler.control.stage import PAST_KEPT
 from reconciler.model.failure import Failure, Reason, Stalled
 from reconciler.model.names import Digest, EnvironmentId, ServiceName
 from reconciler.store.journal import Journal, Transaction

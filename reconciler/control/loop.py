@@ -14,7 +14,8 @@ from functools import partial
 from typing import Literal
 
 from reconciler.control.deployment import Workshop
-from reconciler.control.lane import BUG, Lane, Live, Outcome, Past
+from reconciler.control.lane import BUG, Lane, Order, Outcome, Work
+from reconciler.control.live import Live, Past
 from reconciler.control.reading import Reader
 from reconciler.control.stopwatch import Stopwatch
 from reconciler.control.traffic import Traffic
@@ -23,7 +24,7 @@ from reconciler.control.upkeep import Upkeep
 from reconciler.control.wanted import Reading, Unfit, Wanted, Wish
 from reconciler.model.failure import Failure, Reason, Stalled, Wait
 from reconciler.model.names import Digest, ServiceName
-from reconciler.model.plan import Action, Verb, plan
+from reconciler.model.plan import Action, Verb, in_order, plan
 from reconciler.model.status import ActionStatus
 from reconciler.source.mirror import Mirror
 from reconciler.store.rows import SyncRow
@@ -68,7 +69,7 @@ class Loop:
         """Begin with what a former control left running, and what it had tried in vain."""
         self._failed_before = failed
         for live, past in returned:
-            self._lane(live.recipe.service, live.recipe.prefix).restore(live, past)
+            self._lane(live.recipe.service, live.recipe.prefix).stage.restore(live, past)
 
     async def drain(self) -> None:
         """Let everything that serves finish, and throw away what was being tried."""
@@ -125,13 +126,16 @@ class Loop:
         running = {name: self.lanes[name].running() for name in names if name in self.lanes}
         return plan(desired, running)
 
-    async def _apply(
-        self, actions: tuple[Action, ...], reading: Reading, request: Request
-    ) -> dict[ServiceName, "asyncio.Task[Outcome]"]:
+    async def _apply(self, actions: tuple[Action, ...], reading: Reading, request: Request) -> dict[ServiceName, Work]:
         await self._announce(actions, reading)
-        work: dict[ServiceName, asyncio.Task[Outcome]] = {}
-        for action in actions:
-            if (task := self._act(action, reading, request)) is not None:
+        needs = {
+            action.service: wish.manifest.depends_on
+            for action in actions
+            if isinstance(wish := reading.wishes.get(action.service), Wanted)
+        }
+        work: dict[ServiceName, Work] = {}
+        for action in in_order(actions, needs):
+            if (task := self._act(action, reading, request, work)) is not None:
                 work[action.service] = task
         return work
 
@@ -147,17 +151,19 @@ class Loop:
 
     def _lane(self, name: ServiceName, prefix: str) -> Lane:
         lane = self.lanes[name] = Lane(name, prefix, self._shop, self._traffic, self._ask_to_retry)
-        lane.failed = dict(self._failed_before.pop(name, {}))
+        lane.account.failed = dict(self._failed_before.pop(name, {}))
         return lane
 
-    def _act(self, action: Action, reading: Reading, request: Request) -> "asyncio.Task[Outcome] | None":
+    def _act(self, action: Action, reading: Reading, request: Request, work: Mapping[ServiceName, Work]) -> Work | None:
         lane = self.lanes.get(action.service)
         if lane is None:
             return None
         wish, revision = reading.wishes.get(action.service), str(reading.revision)
         if action.verb in (Verb.START, Verb.REPLACE) and isinstance(wish, Wanted):
             self._unsettled.add(action.service)
-            return lane.pursue(wish, partial(self._mirror.tree, reading.revision.sha), request.sync)
+            after = [(name, work[name]) for name in map(ServiceName, wish.manifest.depends_on) if name in work]
+            open_tree = partial(self._mirror.tree, reading.revision.sha)
+            return lane.pursue(Order(wish, open_tree, request.sync, after))
         if action.verb is Verb.REMOVE:
             self._unsettled.discard(action.service)
             return lane.remove()
@@ -173,7 +179,7 @@ class Loop:
         request: Request,
         reading: Reading,
         actions: tuple[Action, ...],
-        work: Mapping[ServiceName, "asyncio.Task[Outcome]"],
+        work: Mapping[ServiceName, Work],
         watch: Stopwatch,
     ) -> None:
         """The loop goes on; this sync is finished when its lanes are."""
@@ -186,7 +192,7 @@ class Loop:
         request: Request,
         reading: Reading,
         actions: tuple[Action, ...],
-        work: Mapping[ServiceName, "asyncio.Task[Outcome]"],
+        work: Mapping[ServiceName, Work],
         watch: Stopwatch,
     ) -> None:
         with watch.phase("apply"):
@@ -247,7 +253,7 @@ class Loop:
     async def _forgive(self) -> None:
         await self._journal.forgive()
         for lane in self.lanes.values():
-            lane.failed.clear()
+            lane.account.failed.clear()
         self._failed_before.clear()
 
     def _ask_to_retry(self) -> None:
@@ -262,7 +268,7 @@ class Loop:
 def _why_held(lane: Lane, wish: Wish | None) -> Failure | None:
     if isinstance(wish, Unfit):
         return wish.failure
-    return lane.failed.get(wish.ingredients.digest) if wish is not None else None
+    return lane.account.failed.get(wish.ingredients.digest) if wish is not None else None
 
 
 def empty_listing(running: int) -> Stalled:

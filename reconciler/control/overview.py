@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from reconciler import __version__
-from reconciler.control.lane import Lane, Live
+from reconciler.control.lane import Lane
+from reconciler.control.live import Live
 from reconciler.control.loop import Loop
 from reconciler.model.failure import Failure, Reason
 from reconciler.model.names import ServiceName, SyncId
@@ -121,26 +122,27 @@ def _source(trouble: Failure | None, attempted: str | None) -> Condition:
 
 
 def _true(lane: Lane) -> tuple[Condition, ...]:
-    return tuple(condition for condition in lane.conditions if condition.status == "True")
+    return tuple(condition for condition in lane.account.conditions if condition.status == "True")
 
 
 def _service(lane: Lane) -> ServiceStatus:
-    live = lane.live
+    live, account = lane.stage.live, lane.account
+    trouble = account.trouble
     return ServiceStatus(
         name=lane.name,
         description=live.recipe.description if live else None,
-        path=f"{lane.prefix}/",
-        conditions=lane.conditions,
+        path=f"{lane.stage.prefix}/",
+        conditions=account.conditions,
         live=_live(live) if live else None,
-        candidate=None,
-        revision_attempted=lane.attempted,
-        revision_applied=lane.applied,
-        revision_changed=lane.changed,
+        candidate=account.candidate,
+        revision_attempted=account.attempted,
+        revision_applied=account.applied,
+        revision_changed=account.changed,
         environment=EnvironmentStatus(id=live.environment, packages=dict(live.packages)) if live else None,
         workers=tuple(_worker(worker, live.crew.restarts) for worker in live.crew.workers) if live else (),
-        problems=tuple(_problem(problem) for problem in lane.trouble.problems) if lane.trouble else (),
-        detail=lane.trouble.detail if lane.trouble else None,
-        events=tuple(EventStatus(**asdict(event)) for event in lane.events),
+        problems=tuple(_problem(problem) for problem in trouble.problems) if trouble else (),
+        detail=trouble.detail if trouble else None,
+        events=tuple(EventStatus(**asdict(event)) for event in account.events),
     )
 
 

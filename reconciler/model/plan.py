@@ -4,7 +4,7 @@ A pure function of what git asks for and what runs. It can be printed instead of
 carried out, the next plan keeps everything.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -85,3 +85,20 @@ def _decide_digest(service: ServiceName, wanted: Ingredients, running: Running) 
         return Action(service, Verb.START, "new", digest)
     moved = live.moved(wanted)
     return Action(service, Verb.REPLACE, f"{', '.join(moved)} changed", digest, moved)
+
+
+def in_order(actions: Iterable[Action], needs: Mapping[ServiceName, Sequence[str]]) -> tuple[Action, ...]:
+    """Those that others depend on first. Who depends on himself in a circle waits for nobody in it."""
+    by_name = {action.service: action for action in actions}
+    ordered: dict[ServiceName, Action] = {}
+
+    def place(service: ServiceName, waiting: frozenset[ServiceName]) -> None:
+        if service in ordered or service in waiting or service not in by_name:
+            return
+        for needed in needs.get(service, ()):
+            place(ServiceName(needed), waiting | {service})
+        ordered.setdefault(service, by_name[service])
+
+    for service in by_name:
+        place(service, frozenset())
+    return tuple(ordered.values())

@@ -80,7 +80,8 @@ class ServiceStatus(Told):
     """Where it answers on the services port: `/api/tasks/`."""
     conditions: tuple[Condition, ...]
     live: ReleaseStatus | None
-    candidate: ReleaseStatus | None
+    candidate: str | None
+    """The release that is being tried."""
     revision_attempted: str | None
     revision_applied: str | None
     revision_changed: str | None

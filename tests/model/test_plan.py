@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from reconciler.model.digest import Ingredients
 from reconciler.model.names import ServiceName
-from reconciler.model.plan import Action, Desired, Running, Verb, decide, plan
+from reconciler.model.plan import Action, Desired, Running, Verb, decide, in_order, plan
 
 TASKS = ServiceName("tasks")
 OLD, NEW = Ingredients(code="old"), Ingredients(code="new")
@@ -84,3 +84,21 @@ def test_the_second_sync_keeps_everything(
 ) -> None:
     after = carry_out(plan(wanted, there), wanted, there)
     assert {action.verb for action in plan(wanted, after)} <= {Verb.KEEP}
+
+
+def names_of(actions: tuple[Action, ...]) -> list[str]:
+    return [action.service for action in actions]
+
+
+def starts(*names: str) -> list[Action]:
+    return [Action(ServiceName(name), Verb.START, "new") for name in names]
+
+
+def test_what_others_depend_on_comes_first() -> None:
+    needs = {ServiceName("api"): ["auth"], ServiceName("auth"): ["store", "not-in-this-sync"]}
+    assert names_of(in_order(starts("api", "auth", "store"), needs)) == ["store", "auth", "api"]
+
+
+def test_a_circle_of_dependencies_waits_for_nobody_for_ever() -> None:
+    needs = {ServiceName("a"): ["b"], ServiceName("b"): ["a"]}
+    assert sorted(names_of(in_order(starts("a", "b"), needs))) == ["a", "b"]

@@ -1,0 +1,50 @@
+"""Releases that serve, served, or could serve again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from reconciler.control.deployment import Candidate
+from reconciler.control.recipe import Recipe
+from reconciler.model.digest import Ingredients
+from reconciler.model.names import EnvironmentId, ReleaseId
+from reconciler.worker.crew import Crew
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A release with a crew, and with the traffic or ready to have it."""
+
+    release: ReleaseId
+    ingredients: Ingredients
+    recipe: Recipe
+    environment: EnvironmentId
+    packages: Mapping[str, str]
+    crew: Crew
+    created_at: datetime
+    since: datetime
+
+    @classmethod
+    def from_candidate(cls, candidate: Candidate, ingredients: Ingredients, since: datetime) -> "Live":
+        return cls(
+            candidate.release,
+            ingredients,
+            candidate.recipe,
+            candidate.lock.id,
+            candidate.lock.packages,
+            candidate.crew,
+            candidate.begun_at,
+            since,
+        )
+
+    def __str__(self) -> str:
+        branch, _, sha = self.recipe.revision.partition("@sha1:")
+        return f"{self.release} of {branch}@{sha[:8]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A release that was live once and could be again: its folder and its environment are kept."""
+
+    release: ReleaseId
+    environment: EnvironmentId

@@ -1,0 +1,230 @@
+"""Who has the traffic of one service: the live release, the one parked behind it, and those before.
+
+Every change of that goes through here, one at a time and in the same order: write the truth, turn the traffic, let the
+old finish. For a while after a switch the old release stays parked, and takes the traffic back by itself when the new
+one is clearly worse.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Coroutine, Iterable
+from datetime import UTC, datetime
+from functools import partial
+
+from reconciler.control.account import Account
+from reconciler.control.live import Live, Past
+from reconciler.control.traffic import Traffic
+from reconciler.control.watch import watch
+from reconciler.model.failure import Reason, Stalled
+from reconciler.model.names import EnvironmentId, ReleaseId, ServiceName
+from reconciler.store.journal import Journal, Transaction
+from reconciler.store.rows import Phase
+from reconciler.worker.crew import CRASH_WINDOW, Crew, crash_loop
+
+log = logging.getLogger(__name__)
+
+PAST_KEPT = 2
+"""How many releases a service can go back to."""
+
+
+class Stage:
+    def __init__(self, account: Account, prefix: str, journal: Journal, traffic: Traffic) -> None:
+        self.prefix = prefix
+        self.live: Live | None = None
+        self.past: deque[Past] = deque(maxlen=PAST_KEPT)
+        """Live before the one that is, the newest last."""
+        self._account = account
+        self._journal = journal
+        self._traffic = traffic
+        self._turn = asyncio.Lock()
+        """Held by whoever changes which release is live."""
+        self._parked: Live | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._crashed = asyncio.Event()
+        self._behind: set[asyncio.Task[None]] = set()
+
+    @property
+    def releases(self) -> set[ReleaseId]:
+        """Those whose folders must stay."""
+        return {past.release for past in self.past} | ({self.live.release} if self.live else set())
+
+    @property
+    def environments(self) -> set[EnvironmentId]:
+        return {past.environment for past in self.past} | ({self.live.environment} if self.live else set())
+
+    def restore(self, live: Live, past: Iterable[Past]) -> None:
+        """Take up what a former control left."""
+        self.live = live
+        self.past.extend(past)
+        self._attend(live)
+
+    async def switch(self, new: Live, window: float) -> None:
+        async with self._turn:
+            await self._journal.switch(self._account.name, new.release, new.since)
+            old = await self._turn_to(new)
+            self._let_go_of_parked()
+            if old is not None:
+                self.past.append(Past(old.release, old.environment))
+                self._watch_or_retire(new, old, window)
+        self._account.happened("ReleaseSwitched", f"{new} serves", new.release)
+
+    async def leave(self) -> None:
+        """The service is gone from git: unmount it, and let what serves finish."""
+        async with self._turn:
+            self._let_go_of_parked()
+            live, self.live = self.live, None
+            await self._journal.forget(self._account.name, datetime.now(UTC))
+            if live is not None:
+                self._traffic.drain(live.crew.workers)
+            await self._traffic.remove(self.prefix)
+            if live is not None:
+                self._retire(live.crew)
+        self._account.happened("ServiceRemoved", "git no longer holds it")
+
+    def stop(self) -> None:
+        """The platform is going down: what serves may finish."""
+        self._let_go_of_parked()
+        if self.live is not None:
+            self._retire(self.live.crew)
+
+    async def settle(self) -> None:
+        """Wait until everybody who was to go has gone."""
+        while self._behind:
+            await asyncio.wait(self._behind)
+
+    async def refuse(self, prefix: str, code: str, message: str) -> None:
+        """Say why nobody serves, unless somebody does."""
+        if self.live is None:
+            await self._traffic.refuse(prefix, self._account.name, code, message)
+
+    async def _turn_to(self, new: Live) -> Live | None:
+        """Turn the traffic, and say who had it."""
+        old = self.live
+        if old is not None:
+            self._traffic.drain(old.crew.workers)
+        self._traffic.drained(new.crew.workers)
+        await self._traffic.point(new.recipe.prefix, new.crew)
+        self.live = new
+        self._account.serving = str(new)
+        self._attend(new)
+        if self.prefix != new.recipe.prefix:
+            await self._traffic.remove(self.prefix)
+            self.prefix = new.recipe.prefix
+        return old
+
+    # The time after a switch
+
+    def _watch_or_retire(self, new: Live, old: Live, window: float) -> None:
+        if window <= 0 or not old.crew.ready:
+            self._retire(old.crew)
+            return
+        _ignore(old.crew)
+        old.crew.park()
+        self._parked = old
+        self._crashed.clear()
+        self._watching = asyncio.create_task(self._watch(new, old, window))
+
+    async def _watch(self, new: Live, old: Live, window: float) -> None:
+        trouble = await watch(new.crew, await old.crew.answers(), window, self._crashed)
+        async with self._turn:
+            if self.live is not new or self._parked is not old:
+                return
+            self._parked = None
+            if trouble is None or not old.crew.ready:
+                self._retire(old.crew)
+            else:
+                await self._take_back(new, old, trouble)
+
+    async def _take_back(self, bad: Live, good: Live, trouble: Stalled) -> None:
+        """The previous release is ready: it has the traffic again before anybody has read why."""
+        good.crew.resume()
+        await self._turn_to(good)
+        self.past = deque((past for past in self.past if past.release != good.release), PAST_KEPT)
+        account, at = self._account, datetime.now(UTC)
+        account.trouble = account.failed[bad.ingredients.digest] = trouble
+        account.rolled_back = f"{trouble.message}; {good.release} took the traffic back"
+        account.changed = good.recipe.revision
+        account.tell()
+        await self._journal.write(
+            partial(_write_rollback, service=account.name, bad=bad, good=good, why=trouble, at=at)
+        )
+        self._retire(bad.crew)
+        account.happened("RolledBack", account.rolled_back, bad.release)
+        log.warning(account.rolled_back, extra={"service": account.name, "reason": trouble.reason})
+
+    def _let_go_of_parked(self) -> None:
+        """Nobody goes back further than one release by himself."""
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+        parked, self._parked = self._parked, None
+        if parked is not None:
+            self._retire(parked.crew)
+
+    # Workers that come and go
+
+    def _attend(self, live: Live) -> None:
+        live.crew.on_change = self._crew_changed
+        live.crew.on_crash_loop = self._crash_looped
+
+    def _crew_changed(self, crew: Crew) -> None:
+        if crew.crashes:
+            self._crashed.set()
+        if crew.crash_looping and not crew.ready:
+            name = self._account.name
+            self._soon(self._traffic.refuse(self.prefix, name, "crash_loop", f"{name} keeps crashing"))
+        else:
+            self._soon(self._traffic.point(self.prefix, crew))
+        self._account.tell()
+
+    def _crash_looped(self, crew: Crew) -> None:
+        if self._account.trouble is None or self._account.trouble.reason is not Reason.CRASH_LOOP:
+            self._account.happened("CrashLooped", crash_loop(crew).message, crew.spec.release)
+        self._account.trouble = crash_loop(crew)
+        asyncio.get_running_loop().call_later(CRASH_WINDOW, self._calm_again, crew)
+        self._account.tell()
+
+    def _calm_again(self, crew: Crew) -> None:
+        """A crew that has stopped crashing is well again; nobody has to say so."""
+        trouble = self._account.trouble
+        if self.live is None or self.live.crew is not crew or crew.crash_looping or trouble is None:
+            return
+        if trouble.reason is Reason.CRASH_LOOP:
+            self._account.trouble = None
+            self._account.tell()
+
+    def _retire(self, crew: Crew) -> None:
+        _ignore(crew)
+        self._soon(self._drain(crew))
+
+    async def _drain(self, crew: Crew) -> None:
+        workers = await crew.retire()
+        self._traffic.drained(workers)
+        release = crew.spec.release
+        self._journal.later(partial(_write_retired, release=release, at=datetime.now(UTC)))
+        for worker in workers:
+            if worker.cut.total:
+                log.warning("the drain cut what was not finished", extra={"worker": worker.id, "cut": str(worker.cut)})
+
+    def _soon(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._behind.add(task)
+        task.add_done_callback(self._behind.discard)
+
+
+def _ignore(crew: Crew) -> None:
+    crew.on_change = crew.on_crash_loop = lambda _crew: None
+
+
+def _write_retired(entries: Transaction, *, release: ReleaseId, at: datetime) -> None:
+    row = entries.release(release)
+    if row is not None and row.phase is Phase.DRAINING:
+        entries.advance(release, Phase.RETIRED, at)
+
+
+def _write_rollback(
+    entries: Transaction, *, service: ServiceName, bad: Live, good: Live, why: Stalled, at: datetime
+) -> None:
+    entries.switch(service, good.release, at)
+    entries.fail(bad.release, why.reason, why.message, at, detail=why.detail)
