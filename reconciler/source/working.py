@@ -91,8 +91,9 @@ class _Git:
             )
             (objects / "info" / "alternates").write_text(f"{(root / shared).resolve()}\n")
             if (root / index).exists():
-                # With what git remembers of unchanged files, only changed ones are read.
-                shutil.copyfile(root / index, place / "index")
+                # With what git remembers of unchanged files, only changed ones are read. The time of the copy is part
+                # of that: a file as young as the index is read again, since it may have changed within the same tick.
+                shutil.copy2(root / index, place / "index")
             outside = cls(root, below, environ, objects)
         return cls(root, outside.below, {**environ, **ours, "GIT_OBJECT_DIRECTORY": str(objects)}, objects)
 
