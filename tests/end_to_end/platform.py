@@ -160,8 +160,12 @@ class Platform:
         return descendants(self.server.pid)
 
     def process(self, role: str) -> Process:
-        """The gateway, the control, or a zygote."""
-        return next(process for process in self.family() if ROLES[role] in process.command)
+        """The gateway, the control, or a zygote; waited for while it is being started again."""
+        found = until_sync(lambda: self._all_of(role), within=20, what=f"a {role}")
+        return found[0]
+
+    def _all_of(self, role: str) -> list[Process]:
+        return [process for process in self.family() if ROLES[role] in process.command]
 
     def kill(self, role: str, number: signal.Signals = signal.SIGKILL) -> Process:
         """Send it a signal, and wait until another one took its place."""
@@ -172,7 +176,7 @@ class Platform:
         return victim
 
     def _is_back(self, role: str, victim: Process) -> bool:
-        return any(ROLES[role] in process.command and process.pid != victim.pid for process in self.family())
+        return any(process.pid != victim.pid for process in self._all_of(role))
 
     def worker(self, name: str) -> int:
         """The pid of the one process that runs a service."""

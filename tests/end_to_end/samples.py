@@ -64,8 +64,8 @@ def service(name: str, version: str = "1", *, also: str = "", manifest: str = ""
 
 
 def router(name: str, source: str) -> Mapping[str, str]:
-    """A router with nothing but what is given."""
-    return {f"services/{name}/router.py": dedent(source)}
+    """A service whose router holds nothing but what is given."""
+    return {f"services/{name}/router.py": dedent(source), f"services/{name}/service.yaml": "version: 1\n"}
 
 
 def gallery() -> Mapping[str, str]:

@@ -8,7 +8,7 @@ import threading
 import httpx
 
 from tests.end_to_end.platform import Platform, eventually
-from tests.end_to_end.processes import is_alive
+from tests.end_to_end.processes import ROLES, is_alive
 from tests.end_to_end.samples import PLATFORM, service
 from tests.end_to_end.traffic import Traffic
 from tests.waiting import until_sync
@@ -102,7 +102,7 @@ def ask_and_do_not_care(platform: Platform) -> None:
 
 def nothing_is_left_over(platform: Platform) -> bool:
     """Two services of one replica: two workers and one zygote run the same command, and no more."""
-    return sum("inside" in process.command for process in platform.family()) == 3
+    return sum(ROLES["zygote"] in process.command for process in platform.family()) == 3
 
 
 def test_when_the_supervisor_is_killed_nothing_is_orphaned_and_the_next_one_serves_the_same(platform: Platform) -> None:
