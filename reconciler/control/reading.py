@@ -5,14 +5,14 @@ are what they were costs one comparison; everything else is read anew. Refuses t
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler.control.gate import Shelf, read_suites
 from reconciler.control.wanted import Reading, Unfit, Wanted, Wish
 from reconciler.model.digest import Ingredients, fingerprint
 from reconciler.model.document import Document, Invalid, load
-from reconciler.model.failure import Failure, Reason, Stalled
+from reconciler.model.failure import Failure, Reason, Stalled, Wait
 from reconciler.model.manifest import Manifest, configuration
 from reconciler.model.names import ObjectId, Revision, ServiceName
 from reconciler.model.platform import (
@@ -49,15 +49,28 @@ class Folder:
     watch: Mapping[str, str] = field(default_factory=dict)
     """Each watched pattern and what it stood for."""
 
+    @property
+    def must_be_read_again(self) -> bool:
+        """What is wrong with it may pass without a commit."""
+        return isinstance(self.wish, Unfit) and isinstance(self.wish.failure, Wait)
+
+    @property
+    def is_restless(self) -> bool:
+        return bool(self.watch) or self.must_be_read_again
+
 
 @dataclass(frozen=True, slots=True)
 class Past:
     """The last reading, to compare with."""
 
+    sha: ObjectId | None = None
     platform_id: ObjectId | None = None
     platform: Platform | None = None
+    listing: Mapping[str, ObjectId] = field(default_factory=dict)
     folders: Mapping[str, Folder] = field(default_factory=dict)
     wishes: Mapping[ServiceName, Wish] = field(default_factory=dict)
+    restless: frozenset[str] = frozenset()
+    """Folders whose own tree does not tell all: they watch other paths, or could not be read for now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +106,30 @@ class Reader:
 
         A `platform` takes the place of the tree's own, for whoever wants to look further when that is broken.
         """
+        if platform is None and tree.sha == self._past.sha and not self._unread():
+            return self._told(revision, self._past, frozenset())
         platform_id = tree.object_id(FILE)
         platform = platform or self._platform(tree, platform_id)
-        known = self._past.folders if platform is self._past.platform else {}
+        past = self._past if platform is self._past.platform else Past()
         view = _View(tree, revision, platform, self._hosts, self._shelf, self._obey_locks)
         listing = tree.folders(platform.services)
-        folders = {path: _same_or_read(known.get(path), path, object_id, view) for path, object_id in listing.items()}
-        wishes = self._wishes(folders, platform, revision, known)
+        stale = _stale(past, listing, view)
+        gone = past.listing.keys() - listing.keys()
+        folders = _renewed(past.folders, gone, {path: _read_folder(path, listing[path], view) for path in stale})
+        wishes = self._wishes(past, folders, stale, gone, platform, revision)
         changed = _changed(self._past.wishes, wishes)
-        self._past = Past(platform_id, platform, folders, wishes)
-        odd = self._odd
-        return Reading(
-            revision, platform.mount, platform.allow_empty, wishes, changed, odd.misnamed, (*odd.unused, *odd.bare)
-        )
+        restless = frozenset(path for path in {*past.restless, *stale} if path in folders and folders[path].is_restless)
+        self._past = Past(tree.sha, platform_id, platform, listing, folders, wishes, restless)
+        return self._told(revision, self._past, changed)
+
+    def _unread(self) -> bool:
+        """Something could not be read the last time, for a reason that may pass."""
+        return any(self._past.folders[path].must_be_read_again for path in self._past.restless)
+
+    def _told(self, revision: Revision, read: Past, changed: frozenset[ServiceName]) -> Reading:
+        platform, odd = read.platform or Platform(), self._odd
+        warnings = (*odd.unused, *odd.bare)
+        return Reading(revision, platform.mount, platform.allow_empty, read.wishes, changed, odd.misnamed, warnings)
 
     def _platform(self, tree: Tree, platform_id: ObjectId | None) -> Platform:
         if self._past.platform is not None and platform_id == self._past.platform_id:
@@ -117,13 +141,17 @@ class Reader:
 
     def _wishes(
         self,
+        past: Past,
         folders: Mapping[str, Folder],
+        stale: list[str],
+        gone: Collection[str],
         platform: Platform,
         revision: Revision,
-        known: Mapping[str, Folder],
     ) -> Mapping[ServiceName, Wish]:
-        if folders.keys() == known.keys() and all(known[path] is folder for path, folder in folders.items()):
-            return self._past.wishes
+        if past.folders and not gone and all(_same_name(past, folders, path) for path in stale):
+            # The usual case: what was a service still is, under its own name. Nobody else has to be looked at.
+            renewed = {wish.name: wish for path in stale if (wish := folders[path].wish) is not None}
+            return {**past.wishes, **renewed} if renewed else past.wishes
         found = {path: folder.wish for path, folder in folders.items() if folder.wish is not None}
         gathered = gather(found)
         wishes = {name: found[path] for name, path in gathered.folders.items()}
@@ -183,10 +211,29 @@ class _View:
         return self._patterns[pattern]
 
 
-def _same_or_read(before: Folder | None, path: str, object_id: ObjectId, view: _View) -> Folder:
-    if before is not None and before.tree == object_id and _watches_the_same(before, view):
-        return before
-    return _read_folder(path, object_id, view)
+def _stale(past: Past, listing: Mapping[str, ObjectId], view: _View) -> list[str]:
+    """Folders that must be read: they moved, what they watch did, or reading them failed for the moment."""
+    moved = [path for path, object_id in listing.items() if past.listing.get(path) != object_id]
+    restless = (path for path in past.restless if listing.get(path) == past.listing.get(path))
+    return moved + [path for path in restless if _has_moved_elsewhere(past.folders[path], view)]
+
+
+def _has_moved_elsewhere(folder: Folder, view: _View) -> bool:
+    return folder.must_be_read_again or not _watches_the_same(folder, view)
+
+
+def _renewed(folders: Mapping[str, Folder], gone: Collection[str], read: Mapping[str, Folder]) -> Mapping[str, Folder]:
+    if not gone and not read:
+        return folders
+    return {**{path: folder for path, folder in folders.items() if path not in gone}, **read}
+
+
+def _same_name(past: Past, folders: Mapping[str, Folder], path: str) -> bool:
+    """Still what it was: a service that claims the name it had alone, or none."""
+    before, now = past.folders.get(path), folders[path].wish
+    if before is None or (before.wish is None) != (now is None):
+        return False
+    return before.wish is None or past.wishes.get(before.wish.name) is before.wish
 
 
 def _watches_the_same(before: Folder, view: _View) -> bool:
@@ -198,19 +245,20 @@ def _watches_the_same(before: Folder, view: _View) -> bool:
 
 def _read_folder(path: str, object_id: ObjectId, view: _View) -> Folder:
     name = ServiceName(path.rpartition("/")[2])
+    watch: dict[str, str] = {}
     try:
         text = view.tree.blob(f"{path}/{MANIFEST}", TEXT_LIMIT)
         if text is None:
             return Folder(object_id, None, view.tree.object_id(f"{path}/{ROUTER}") is not None)
         document = load(text, f"{path}/{MANIFEST}")
         manifest = effective(view.platform, document, name, hosts=view.hosts)
-        wish = _wanted(path, name, object_id, manifest, document, view)
-        return Folder(object_id, wish, watch={pattern: view.watched(pattern)[1] for pattern in manifest.watch})
+        watch = {pattern: view.watched(pattern)[1] for pattern in manifest.watch}
+        return Folder(object_id, _wanted(path, name, object_id, manifest, document, view), watch=watch)
     except Invalid as invalid:
         failure: Failure = _invalid(f"{path}/{MANIFEST}", invalid.problems)
     except Failure as foreseen:
         failure = foreseen
-    return Folder(object_id, Unfit(name, path, view.platform.prefix(name), failure, view.revision))
+    return Folder(object_id, Unfit(name, path, view.platform.prefix(name), failure, view.revision), watch=watch)
 
 
 def _wanted(
