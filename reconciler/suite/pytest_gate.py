@@ -6,6 +6,7 @@ in time and output and is killed with everything it started; its environment hol
 
 import asyncio
 import os
+import re
 import signal
 import tempfile
 import time
@@ -26,6 +27,7 @@ LARGEST_RESULT: Final = 4 << 20
 LONGEST_OUTPUT: Final = 4_000
 NO_TESTS: Final = 5
 OPTIONS: Final = ("-q", "-p", "no:cacheprovider", "-o", "junit_family=xunit1", "-o", "junit_logging=system-out")
+RULER: Final = re.compile(r"-{3,} Captured \w+ -{3,}$")
 NOT_THERE: Final = "pytest is not in the service's environment; add `pytest` to its `requirements`"
 
 
@@ -147,7 +149,7 @@ def _case(run: PytestRun, element: Xml.Element, redact: Redact) -> CaseResult:
         seconds=float(element.get("time", "0")),
         attempts=1,
         reason=telling.paragraph(said.strip(), redact, LONGEST_OUTPUT) if said else None,
-        logs=telling.logs(output.splitlines(), redact),
+        logs=telling.logs([one for one in output.splitlines() if one and not RULER.match(one)], redact),
     )
 
 

@@ -18,14 +18,29 @@ class QuietServer(uvicorn.Server):
 
 @contextmanager
 def serve(app: Any, socket: Path) -> Iterator[str]:
+    """On a private socket, as a candidate is asked by suites."""
+    with _running(app, uds=str(socket)):
+        yield str(socket)
+
+
+@contextmanager
+def serve_on_loopback(app: Any) -> Iterator[str]:
+    """On a port, as a candidate is asked by pytest files."""
+    with _running(app, host="127.0.0.1", port=0) as server:
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def _running(app: Any, **where: Any) -> Iterator[QuietServer]:
     server = QuietServer(
-        uvicorn.Config(app, uds=str(socket), log_level="critical", ws="none", lifespan="off", access_log=False)
+        uvicorn.Config(app, log_level="critical", ws="none", lifespan="off", access_log=False, **where)
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     until_sync(lambda: server.started, within=10, what="uvicorn to listen")
     try:
-        yield str(socket)
+        yield server
     finally:
         server.should_exit = True
         server.force_exit = True
