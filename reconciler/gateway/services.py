@@ -65,6 +65,8 @@ class Services:
         self._has_room = has_room
         self._port = port
         self._mount = b"/"
+        self._former_mounts: frozenset[bytes] = frozenset()
+        """Mounts that have been left and still have routes: services move one by one."""
         self._complete = False
         self._routes: dict[bytes, Service | Unready] = {}
         self._workers: dict[WorkerAddress, Worker] = {}
@@ -87,9 +89,9 @@ class Services:
         failed: list[WorkerAddress] = []
         routes = {prefix.encode(): self._run_time(route, failed) for prefix, route in table.routes.items()}
         self._attach(table.draining, failed)
-        self.mount(table.mount)
         self._complete = table.complete
         self._routes = routes
+        self.mount(table.mount)
         for prefix in tuple(self._parked):
             self._retry(prefix)
         return failed
@@ -102,11 +104,17 @@ class Services:
             self._routes.pop(key, None)
         else:
             self._routes[key] = self._run_time(route, failed)
+        if self._former_mounts or _mount_of(key) != self._mount:
+            self._find_former_mounts()
         self._retry(key)
         return failed
 
     def mount(self, mount: str) -> None:
         self._mount = ("/" + mount.strip("/")).encode()
+        self._find_former_mounts()
+
+    def _find_former_mounts(self) -> None:
+        self._former_mounts = frozenset(map(_mount_of, self._routes)) - {self._mount}
 
     def _run_time(self, route: Route, failed: list[WorkerAddress]) -> Service | Unready:
         return Service(route, self._attach(route.workers, failed)) if isinstance(route, Live) else route
@@ -137,7 +145,7 @@ class Services:
     def place(self, connection: Connection, head: Head) -> bool:
         if head.target == b"*":
             return self.connections.answer(connection, head, answers.methods())
-        prefix = service_prefix(head.path, self._mount)
+        prefix = self._prefix_of(head.path)
         if prefix is None:
             return self.connections.answer(connection, head, answers.not_found(None))
         route = self._routes.get(prefix)
@@ -145,6 +153,13 @@ class Services:
             return self._give(connection, head, prefix, route)
         answer = self._of_unknown(prefix) if route is None else answers.of_route(route)
         return self.connections.answer(connection, head, answer)
+
+    def _prefix_of(self, path: bytes) -> bytes | None:
+        prefix = service_prefix(path, self._mount)
+        if prefix in self._routes:
+            return prefix
+        former = (service_prefix(path, mount) for mount in self._former_mounts)
+        return next((one for one in former if one in self._routes), prefix)
 
     def _of_unknown(self, prefix: bytes) -> Answer:
         name = prefix[prefix.rfind(b"/") + 1 :].decode("latin-1")
@@ -321,3 +336,7 @@ def _is_accepted_here(client: socket.socket, port: int | None) -> bool:
     if client.family == socket.AF_UNIX or port is None:
         return client.family == socket.AF_UNIX and port is None
     return client.family in (socket.AF_INET, socket.AF_INET6) and bool(name[1] == port)
+
+
+def _mount_of(prefix: bytes) -> bytes:
+    return prefix[: prefix.rfind(b"/")] or b"/"

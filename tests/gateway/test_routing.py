@@ -162,12 +162,15 @@ def test_a_worker_that_is_not_there_is_named_and_the_others_serve() -> None:
         assert [gateway.get("/api/tasks").body for _ in range(3)] == [b"tasks-1.1"] * 3
 
 
-def test_the_mount_can_move() -> None:
+def test_the_mount_can_move_and_services_follow_one_by_one() -> None:
     with serving() as (gateway, worker):
         gateway.control.order("mount", mount="/services/v1")
-        assert gateway.get("/api/tasks").status == 404
+        assert gateway.get("/api/tasks").status == 200
+        assert gateway.get("/services/v1/tasks").status == 404
         gateway.control.route("/services/v1/tasks", live("tasks", worker))
+        gateway.control.route("/api/tasks", None)
         assert gateway.get("/services/v1/tasks").status == 200
+        assert gateway.get("/api/tasks").status == 404
         gateway.control.table({"/tasks": live("tasks", worker)}, mount="/")
         assert gateway.get("/tasks/1").status == 200
 
