@@ -9,12 +9,15 @@ import httpx
 
 from tests.end_to_end.platform import Platform, eventually
 from tests.end_to_end.processes import ROLES, is_alive
-from tests.end_to_end.samples import PLATFORM, service
+from tests.end_to_end.samples import service
 from tests.end_to_end.traffic import Traffic
 from tests.waiting import until_sync
 
 CLIENTS = 8
 BOTH = ["/api/tasks", "/api/other"]
+
+
+PLATFORM = "version: 1\ndefaults: {drain: 5s, watch_window: 1s}\n"
 
 
 def running(platform: Platform) -> Platform:
@@ -28,14 +31,20 @@ def control_is_back(platform: Platform) -> None:
 
 def test_killing_control_is_noticed_by_nobody(platform: Platform) -> None:
     running(platform)
-    workers = [platform.worker("tasks"), platform.worker("other")]
+    before = essence(platform, "tasks"), essence(platform, "other")
     with Traffic(platform.port, BOTH, clients=CLIENTS) as traffic:
         traffic.settle()
         platform.kill("control")
         traffic.settle()
         control_is_back(platform)
     assert (traffic.tally.lost, traffic.tally.closed) == (0, 0), traffic.tally
-    assert [platform.worker("tasks"), platform.worker("other")] == workers, "it takes over those that run"
+    assert (essence(platform, "tasks"), essence(platform, "other")) == before, "it takes over what runs"
+
+
+def essence(platform: Platform, name: str) -> tuple[object, ...]:
+    """What must be told the same before and after: the processes and what is said about them."""
+    told, ready = platform.service(name), platform.condition(name)
+    return told["live"], told["revision_changed"], [worker["pid"] for worker in told["workers"]], ready
 
 
 def test_killing_the_gateway_loses_no_connection_that_a_worker_holds(platform: Platform) -> None:
