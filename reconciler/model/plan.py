@@ -40,6 +40,8 @@ class Running:
     held: str | None = None
     """A person's or a rollback's word that holds the service at its release until a new digest."""
     held_digest: Digest | None = None
+    suspended: str | None = None
+    """A person's word that lets syncs pass it by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class Action:
     why: str
     digest: Digest | None = None
     moved: tuple[str, ...] = ()
+    meant: bool = False
+    """A hold that is somebody's wish, and no trouble."""
 
     def __str__(self) -> str:
         return f"{self.verb:<8} {self.service}  {self.why}"
@@ -61,10 +65,12 @@ def plan(desired: Mapping[ServiceName, Desired], running: Mapping[ServiceName, R
 
 
 def decide(service: ServiceName, wanted: Desired | None, running: Running) -> Action:
+    if running.suspended is not None:
+        return Action(service, Verb.HOLD, running.suspended, meant=True)
     if wanted is None:
         return Action(service, Verb.REMOVE, "git no longer holds it")
     if wanted.suspended:
-        return Action(service, Verb.HOLD, "suspended")
+        return Action(service, Verb.HOLD, "suspended", meant=True)
     if wanted.invalid is not None or wanted.ingredients is None:
         return Action(service, Verb.HOLD, wanted.invalid or "its manifest says nothing to run")
     return _decide_digest(service, wanted.ingredients, running)
@@ -80,7 +86,7 @@ def _decide_digest(service: ServiceName, wanted: Ingredients, running: Running) 
             service, Verb.HOLD, "this digest failed before; a new commit or `sync --retry` tries again", digest
         )
     if running.held is not None and running.held_digest == digest:
-        return Action(service, Verb.HOLD, running.held, digest)
+        return Action(service, Verb.HOLD, running.held, digest, meant=True)
     if live is None:
         return Action(service, Verb.START, "new", digest)
     moved = live.moved(wanted)

@@ -12,9 +12,13 @@ from typing import Literal
 
 from reconciler.model.failure import Failure, Reason, Stalled
 from reconciler.model.status import Condition, ConditionType
+from reconciler.model.word import SILENT, Word
 
 PROGRESSING = "Progressing"
 SUSPENDED = "Suspended"
+REQUESTED = "Requested"
+PASSED_BY = "Syncs pass this service by until it is resumed."
+HELD = "It stays so until there is a new digest, or it is resumed."
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,8 @@ class Standing:
     """Why what git asks for is not what serves, or why what serves is not well."""
     suspended: bool = False
     rolled_back: str | None = None
+    """Why the previous release took the traffic back by itself."""
+    word: Word = SILENT
 
 
 def conditions(standing: Standing, before: Iterable[Condition], now: datetime) -> tuple[Condition, ...]:
@@ -41,11 +47,20 @@ def _conditions(standing: Standing, now: datetime) -> list[Condition]:
         found.append(_condition("Syncing", "True", PROGRESSING, standing.syncing, now))
     elif isinstance(standing.trouble, Stalled):
         found.append(_troubled("Stalled", "True", standing, standing.trouble, now))
-    if standing.suspended:
-        found.append(_condition("Suspended", "True", SUSPENDED, "Syncs pass this service by until it is resumed.", now))
-    if standing.rolled_back is not None:
-        found.append(_condition("RolledBack", "True", Reason.TESTS_FAILED, standing.rolled_back, now))
+    if standing.word.suspended is not None:
+        found.append(_condition("Suspended", "True", REQUESTED, f"{_sentence(standing.word.suspended)} {PASSED_BY}", now))
+    elif standing.suspended:
+        found.append(_condition("Suspended", "True", SUSPENDED, PASSED_BY, now))
+    if standing.word.held is not None:
+        found.append(_condition("RolledBack", "True", REQUESTED, f"{_sentence(standing.word.held)} {HELD}", now))
+    elif standing.rolled_back is not None:
+        reason = standing.trouble.reason if standing.trouble else Reason.TESTS_FAILED
+        found.append(_condition("RolledBack", "True", reason, standing.rolled_back, now))
     return found
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def _ready(standing: Standing, now: datetime) -> Condition:
@@ -53,7 +68,7 @@ def _ready(standing: Standing, now: datetime) -> Condition:
         return _troubled("Ready", "False", standing, standing.trouble, now)
     if standing.serving is not None:
         return _condition("Ready", "True", Reason.LIVE, f"{standing.serving} serves.", now)
-    if standing.suspended:
+    if standing.suspended or standing.word.suspended is not None:
         return _condition("Ready", "False", SUSPENDED, "Suspended before it ever ran.", now)
     return _condition("Ready", "Unknown", PROGRESSING, standing.syncing or "Waiting for its first release.", now)
 

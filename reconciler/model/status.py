@@ -73,6 +73,28 @@ class EventStatus(Told):
     message: str
 
 
+class SuiteStatus(Told):
+    """What the suite concluded last, in short; in full at `/v1/services/{name}/suite`."""
+
+    verdict: Literal["passed", "failed", "inconclusive"]
+    summary: str
+    flaky: bool
+    release: str
+    """The one that was asked: live, or a candidate that was thrown away for it."""
+
+
+class ActionTaken(Told):
+    """What became of somebody's wish about one service."""
+
+    service: str
+    action: Literal["rollback", "suspend", "resume", "restart"]
+    changed: bool
+    """False when it was so already."""
+    message: str
+    release: str | None
+    """The one that is live now."""
+
+
 class ServiceStatus(Told):
     name: str
     description: str | None = None
@@ -88,6 +110,7 @@ class ServiceStatus(Told):
     """The revision that last changed this service."""
     environment: EnvironmentStatus | None
     workers: tuple[WorkerStatus, ...]
+    suite: SuiteStatus | None = None
     problems: tuple[ProblemStatus, ...] = ()
     detail: str | None = None
     """Output that explains a failure: a traceback, the resolver's words. Cut and redacted."""

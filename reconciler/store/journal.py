@@ -73,6 +73,7 @@ class Journal:
 
     begin_release = _alone(Transaction.begin_release)
     advance = _alone(Transaction.advance)
+    learn = _alone(Transaction.learn)
     fail = _alone(Transaction.fail)
     release = _alone(Transaction.release)
     releases = _alone(Transaction.releases)

@@ -104,6 +104,10 @@ class ReleaseEntries(Entries):
             values["facts"] = {**row["facts"], **facts}
         self._change_release(release, phase=phase, phase_at=at, **moments, **values)
 
+    def learn(self, release: ReleaseId, **facts: Any) -> None:
+        """Write down what was learnt, wherever it stands."""
+        self._change_release(release, facts={**self._release_now(release)["facts"], **facts})
+
     def fail(
         self,
         release: ReleaseId,

@@ -56,7 +56,8 @@ class ServiceEntries(ReleaseEntries):
         if before is not None and before != release:
             self.advance(ReleaseId(before), Phase.DRAINING, at)
         self.note_service(service, attempted=row["revision"], applied=row["revision"], changed=row["revision"])
-        self._connection.execute(_CHANGE, {"key": service, "live": release})
+        # Whatever was held is settled by it; a rollback that holds says so afterwards, in the same transaction.
+        self._connection.execute(_CHANGE, {"key": service, "live": release, "held": None, "held_digest": None})
         return None if before is None or before == release else ReleaseId(before)
 
     def forget(self, service: ServiceName, at: datetime) -> ReleaseId | None:
