@@ -16,7 +16,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .chunks import ChunkedBody, Malformed
-from .head import Head, Refused, read_head
+from .head import Head, Refused, read_head, service_prefix
 from .output import REQUEST
 from .traffic import REQUEST_KEY
 
@@ -110,6 +110,9 @@ class Connection(HttpToolsProtocol):
     def _begin(self, data: bytes) -> None:
         try:
             head = read_head(data)
+            if head is not None and (b".." in head.path or b"%2" in head.path or b"\\" in head.path):
+                # The gateway refuses a path that climbs out of its service; on a kept connection nobody else would.
+                service_prefix(head.path, self.traffic.mount)
         except Refused as refused:
             self._refuse(refused.status, refused.code, refused.message)
             return

@@ -122,6 +122,7 @@ class Traffic:
         self.app_state = app_state
         self.service = service
         self.prefix = prefix
+        self.mount = prefix.rpartition("/")[0].encode() or b"/"
         self.exact_path = prefix.encode()
         self.below_path = prefix.encode() + b"/"
         self.body_limit = body_limit

@@ -250,6 +250,15 @@ def test_what_is_not_strict_http_is_refused(gateway: Gateway, data: bytes) -> No
     assert client.at_end()
 
 
+@pytest.mark.parametrize("climb", ["../other", "a/../../../other", "..%2fother", "a%2f..%2f..%2f..%2fother"])
+def test_a_path_that_climbs_out_is_refused_on_a_kept_connection_too(gateway: Gateway, climb: str) -> None:
+    client = gateway.client(get("/api/tasks/hello"))
+    client.answer()
+    client.send(get(f"/api/tasks/{climb}"))
+    assert client.answer().status == 400
+    assert client.at_end()
+
+
 def test_a_body_over_the_limit_is_refused(zygote: Zygote) -> None:
     worker = zygote.fork(CODE, body_limit=1000)
     worker.ready()
