@@ -31,6 +31,7 @@ from reconciler.control.gate import Gate, Shelf
 from reconciler.control.ledger import Ledger
 from reconciler.control.loop import Loop
 from reconciler.control.overview import Overview
+from reconciler.control.planning import Planner
 from reconciler.control.poll import poll
 from reconciler.control.reading import Reader
 from reconciler.control.traffic import Traffic
@@ -91,12 +92,14 @@ async def serve(place: Place, settings: Settings) -> int:
         traffic = Traffic(place.run)
         gate = Gate(Shelf(), folders, url(settings.host, settings.port))
         shop = Workshop(journal, environments, engine, gate, folders, asyncio.Semaphore(2 * (os.cpu_count() or 2)))
-        loop = Loop(mirror, Reader(gate.shelf, settings.allow_urls), shop, traffic, zygotes)
+        reader = Reader(gate.shelf, settings.allow_urls)
+        loop = Loop(mirror, reader, shop, traffic, zygotes)
+        planner = Planner(mirror, reader, loop.lanes, environments, folders, shop.preparing)
         returned = await come_back(journal, folders, zygotes, engine)
         loop.restore(((one.live, one.past) for one in returned), await failed_before(journal))
         await close_interrupted_syncs(journal)
         await traffic.open({one.live.recipe.prefix: one.live.crew for one in returned})
-        server = _server(Overview(loop, mirror, journal, folders.logs), settings)
+        server = _server(Overview(loop, mirror, journal, folders.logs, planner), settings)
         tasks = [
             asyncio.create_task(loop.run()),
             asyncio.create_task(poll(loop, mirror, settings.poll)),

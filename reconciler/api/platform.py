@@ -8,11 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from reconciler.model.failure import UnknownRevision as UnknownRevision
 from reconciler.model.status import PlanStatus, PlatformStatus, ReleaseStatus, ServiceStatus, SyncStatus
-
-
-class UnknownRevision(Exception):
-    """The ref of a plan names no commit that can be had."""
 
 
 class Platform(Protocol):
@@ -39,4 +36,6 @@ class Platform(Protocol):
     async def releases(self, name: str, limit: int, after: str | None) -> tuple[Sequence[ReleaseStatus], int]:
         """The newest first, those older than `after`; and how many there are in all."""
 
-    async def plan(self, ref: str | None) -> PlanStatus: ...
+    async def plan(self, ref: str | None, *, routes: bool) -> PlanStatus:
+        """Raises `UnknownRevision`. Without routes, nothing is started to look at it."""
+        ...

@@ -52,9 +52,12 @@ async def plan(
     ref: Annotated[
         str | None, Query(pattern=REF, description="A commit or branch; default: the branch followed.")
     ] = None,
+    routes: Annotated[
+        bool, Query(description="Start what would change, privately, to compare its routes with those that serve.")
+    ] = True,
 ) -> PlanStatus:
-    """What the next sync would do, and why."""
+    """What the next sync would do, and why. Nothing that serves is touched."""
     try:
-        return await platform.plan(ref)
+        return await platform.plan(ref, routes=routes)
     except UnknownRevision as error:
         raise HTTPException(404, str(error) or f"there is no revision {ref}") from error

@@ -14,16 +14,15 @@ from reconciler import __version__
 from reconciler.control.lane import Lane
 from reconciler.control.live import Live
 from reconciler.control.loop import Loop
+from reconciler.control.planning import Planner, problem_status
 from reconciler.model.failure import Failure, Reason
 from reconciler.model.names import ServiceName, SyncId
-from reconciler.model.problem import Problem
 from reconciler.model.status import (
     Condition,
     EnvironmentStatus,
     EventStatus,
     PlanStatus,
     PlatformStatus,
-    ProblemStatus,
     ReleaseStatus,
     ServiceStatus,
     SourceStatus,
@@ -37,11 +36,12 @@ from reconciler.worker.process import Worker
 
 
 class Overview:
-    def __init__(self, loop: Loop, mirror: Mirror, journal: Journal, logs: Path) -> None:
+    def __init__(self, loop: Loop, mirror: Mirror, journal: Journal, logs: Path, planner: Planner) -> None:
         self._loop = loop
         self._mirror = mirror
         self._journal = journal
         self._logs = logs
+        self._planner = planner
         self._started_at = datetime.now(UTC)
         self._source: Condition | None = None
 
@@ -92,8 +92,8 @@ class Overview:
         page = await self._journal.releases(ServiceName(name), limit, after)
         return [_release_row(row) for row in page.items], page.total
 
-    async def plan(self, ref: str | None) -> PlanStatus:
-        raise NotImplementedError(ref)
+    async def plan(self, ref: str | None, *, routes: bool) -> PlanStatus:
+        return await self._planner.plan(ref, routes=routes)
 
     async def _known(self, sync: SyncId) -> SyncStatus:
         row = await self._journal.sync(sync)
@@ -140,7 +140,7 @@ def _service(lane: Lane) -> ServiceStatus:
         revision_changed=account.changed,
         environment=EnvironmentStatus(id=live.environment, packages=dict(live.packages)) if live else None,
         workers=tuple(_worker(worker, live.crew.restarts) for worker in live.crew.workers) if live else (),
-        problems=tuple(_problem(problem) for problem in trouble.problems) if trouble else (),
+        problems=tuple(problem_status(problem) for problem in trouble.problems) if trouble else (),
         detail=trouble.detail if trouble else None,
         events=tuple(EventStatus(**asdict(event)) for event in account.events),
     )
@@ -166,10 +166,6 @@ def _worker(worker: Worker, restarts: int) -> WorkerStatus:
         started_at=worker.started_at,
         restarts=restarts,
     )
-
-
-def _problem(problem: Problem) -> ProblemStatus:
-    return ProblemStatus(**{name: value for name, value in asdict(problem).items() if name != "service"})
 
 
 def _sync(row: SyncRow) -> SyncStatus:

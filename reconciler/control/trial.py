@@ -9,6 +9,7 @@ import asyncio
 import os
 import posixpath
 import shutil
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -59,10 +60,17 @@ class NoLedger:
 class Trials:
     """Not more than a few at once start and run; the others wait."""
 
-    def __init__(self, folders: TrialFolders, environments: Environments, engine: LocalEngine) -> None:
+    def __init__(
+        self,
+        folders: TrialFolders,
+        environments: Environments,
+        engine: LocalEngine,
+        preparing: Counter[EnvironmentId] | None = None,
+    ) -> None:
         self.folders = folders
         self._environments = environments
         self._engine = engine
+        self._preparing = preparing if preparing is not None else Counter()
         self._room = asyncio.Semaphore(AT_ONCE)
         self._numbers = iter(range(1, 1 << 30))
 
@@ -72,21 +80,20 @@ class Trials:
         release = ReleaseId(f"{wanted.name}-{next(self._numbers)}")
         home = self.folders.release(wanted.name, release)
         async with self._room:
-            environment = await self._environment(wanted, say)
+            lock = await self._environments.lock(wanted.requirements, say)
+            self._preparing[lock.id] += 1
             try:
+                await self._environments.build(lock, say)
                 await self._write(wanted, home, open_tree)
                 say("starting")
-                crew = await self._bring_up(wanted, release, environment)
+                crew = await self._bring_up(wanted, release, lock.id)
                 try:
                     yield crew
                 finally:
                     await asyncio.shield(crew.discard())
             finally:
+                self._preparing[lock.id] -= 1
                 await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
-
-    async def _environment(self, wanted: Wanted, say: Progress) -> EnvironmentId:
-        lock = await self._environments.lock(wanted.requirements, say)
-        return (await self._environments.build(lock, say)).id
 
     async def _write(self, wanted: Wanted, home: Path, open_tree: OpenTree) -> None:
         self.folders.home(wanted.name).mkdir(parents=True, exist_ok=True)
@@ -110,13 +117,19 @@ class Trials:
 
 
 @asynccontextmanager
-async def trials(folders: TrialFolders, environments: Environments) -> AsyncIterator[Trials]:
-    """A place to try releases in; when it is left, every process it started has ended."""
+async def trials(
+    folders: TrialFolders, environments: Environments, preparing: Counter[EnvironmentId] | None = None
+) -> AsyncIterator[Trials]:
+    """A place to try releases in; when it is left, every process it started has ended.
+
+    `preparing` counts who needs an environment, for whoever removes those that nobody needs.
+    """
     folders.run.mkdir(parents=True, exist_ok=True, mode=0o700)
     lifeline, held = os.pipe()
     zygotes = Zygotes(Nursery(folders.run, folders.logs / "reconciler", lifeline))
     try:
-        yield Trials(folders, environments, LocalEngine(zygotes, NoLedger(), partial(WorkerSockets.fresh, folders.run)))
+        engine = LocalEngine(zygotes, NoLedger(), partial(WorkerSockets.fresh, folders.run))
+        yield Trials(folders, environments, engine, preparing)
     finally:
         os.close(held)
         await asyncio.shield(zygotes.ended())

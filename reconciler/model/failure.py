@@ -60,3 +60,7 @@ class Wait(Failure):
 
 class Stalled(Failure):
     """The same attempt will fail the same way until a commit or a person changes something."""
+
+
+class UnknownRevision(Exception):
+    """A ref names no commit that can be had."""

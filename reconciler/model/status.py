@@ -5,7 +5,7 @@ explicit fields only, so that nothing leaks by default.
 """
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -168,6 +168,43 @@ class PlatformStatus(Told):
     started_at: datetime
 
 
+class PackageStatus(Told):
+    name: str
+    old: str | None
+    new: str | None
+
+
+class RouteStatus(Told):
+    method: str
+    path: str
+    """Below the service."""
+    kind: Literal["added", "removed", "changed"]
+    breaks: tuple[str, ...] = ()
+    """Why callers will notice."""
+    notes: tuple[str, ...] = ()
+
+
+class PlannedAction(Told):
+    service: str
+    verb: Literal["start", "replace", "remove", "keep", "hold"]
+    why: str
+    moved: tuple[str, ...] = ()
+    """Which parts of the digest: code, shared, environment, configuration, secrets."""
+    packages: tuple[PackageStatus, ...] = ()
+    """Resolved packages that differ."""
+    routes: tuple[RouteStatus, ...] | None = None
+    """Routes that differ; null where they were not compared."""
+    breaking: bool = False
+    """Whether callers of a route will notice."""
+    reason: str | None = None
+    message: str | None = None
+    """Why it would fail, as far as that can be known beforehand."""
+    problems: tuple[ProblemStatus, ...] = ()
+
+
 class PlanStatus(Told):
     revision: str | None
-    actions: tuple[dict[str, Any], ...]
+    actions: tuple[PlannedAction, ...]
+    message: str | None = None
+    """Why nothing at all would be done."""
+    problems: tuple[ProblemStatus, ...] = ()

@@ -96,6 +96,21 @@ class Mirror:
         self._tend()
         return Revision(self.branch, sha)
 
+    async def resolve(self, ref: str) -> ObjectId | None:
+        """A commit that is here: a hash or the beginning of one, the branch or HEAD, each with `~1` and the like."""
+        name, rest = re.fullmatch(r"([^~^]*)(.*)", ref, re.DOTALL).groups()  # type: ignore[union-attr]
+        if name in (self.branch, "HEAD"):
+            name = TIP
+        elif not re.fullmatch(r"[0-9a-f]{4,40}", name):
+            return None
+        async with self._lock:
+            said = await self._git.run(
+                "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}{rest}^{{commit}}",
+                seconds=self._bounds.latest_seconds,
+            )  # fmt: skip
+        sha = said.out.decode("ascii", "replace").strip()
+        return ObjectId(sha) if said.well and _SHA.fullmatch(sha) else None
+
     def tree(self, sha: ObjectId) -> Tree:
         try:
             return Tree(Objects(self.folder, self._condemn), sha)

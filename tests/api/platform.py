@@ -12,6 +12,7 @@ from reconciler.model.status import (
     ConditionType,
     EnvironmentStatus,
     EventStatus,
+    PlannedAction,
     PlanStatus,
     PlatformStatus,
     ProblemStatus,
@@ -138,10 +139,9 @@ class Still:
         start = [each.id for each in every].index(after) + 1 if after else 0
         return every[start : start + limit], len(every)
 
-    async def plan(self, ref: str | None) -> PlanStatus:
+    async def plan(self, ref: str | None, *, routes: bool) -> PlanStatus:
         if ref == "unknown":
             raise UnknownRevision("there is no revision unknown")
-        actions = ({"service": "tasks", "verb": "replace", "why": "code changed", "moved": ["code"]},)
-        return PlanStatus(
-            revision=REVISION, actions=(*actions, {"service": "notes", "verb": "keep", "why": "unchanged"})
-        )
+        replaced = PlannedAction(service="tasks", verb="replace", why="code changed", moved=("code",))
+        kept = PlannedAction(service="notes", verb="keep", why="unchanged")
+        return PlanStatus(revision=REVISION, actions=(replaced, kept))
