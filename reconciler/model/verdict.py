@@ -57,6 +57,9 @@ class CaseResult:
     request_id: str | None = None
     """Sent as `X-Request-Id`."""
     curl: str | None = None
+    """The request for a shell; this and the next only of a case that did not pass."""
+    hurl: str | None = None
+    """The request and its expectations as a `.hurl` entry."""
     response: Response | None = None
     logs: tuple[str, ...] = ()
     """The service's own lines for that request."""

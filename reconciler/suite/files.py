@@ -6,10 +6,9 @@ leads anywhere else simply is not there.
 
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 from reconciler.model.suite.pattern import Pattern, PatternError
 
@@ -25,18 +24,6 @@ class Files:
     names: frozenset[str]
     """Paths in the repository."""
     read: Callable[[str], bytes]
-
-    @classmethod
-    def on_disk(cls, root: Path, folder: str, watched: Iterable[str] = ()) -> "Files":
-        """A working tree, or a release's folder that is shaped like one. Links are not followed."""
-        globs = [f"{folder}/**", *(f"{glob.rstrip('/')}{end}" for glob in watched for end in ("", "/**"))]
-        names = frozenset(name for name in _below(root, globs) if any(is_match(glob, name) for glob in globs))
-
-        def read(name: str) -> bytes:
-            with (root / name).open("rb") as file:
-                return file.read(LARGEST + 1)
-
-        return cls(folder, names, read)
 
     def find(self, reference: str, beside: str) -> str | None:
         """The file that is meant: next to the one that names it, in the service's folder, or in the repository."""
@@ -71,11 +58,3 @@ def _compiled(glob: str) -> Pattern:
 
 def _escaped(text: str) -> str:
     return re.sub(r"[^\w/]", lambda found: f"\\x{{{ord(found.group()):x}}}", text)
-
-
-def _below(root: Path, globs: Iterable[str]) -> Iterator[str]:
-    tops = {re.split(r"[*?]", glob)[0].rpartition("/")[0] for glob in globs}
-    for top in sorted(tops):
-        for path in (root / top).rglob("*"):
-            if path.is_file() and not path.is_symlink():
-                yield path.relative_to(root).as_posix()

@@ -24,6 +24,7 @@ from reconciler.suite import telling
 from reconciler.suite.allowance import Allowance, Spent, for_teardown
 from reconciler.suite.call import OUR_ID, Call, Impossible, fill_in
 from reconciler.suite.exchange import Broken, Clock, TimedOut, Unreachable, ask, ask_on
+from reconciler.suite.export import hurl
 from reconciler.suite.extraction import TooSlow, extract
 from reconciler.suite.target import Target
 from reconciler.suite.telling import Redact
@@ -132,7 +133,8 @@ class Flow:
             return replace(blank, reason=f"`{absent}` was never captured")
         started = self.clock()
         attempts, attempt = await self._try(case, scope)
-        return self._told(blank, attempt, attempts, self.clock() - started)
+        told = replace(blank, attempts=attempts, seconds=self.clock() - started)
+        return self._told(told, case, attempt, scope)
 
     async def _try(self, case: Case, scope: dict[str, object]) -> tuple[int, Attempt]:
         """Until all expectations hold, or the last attempt."""
@@ -200,11 +202,15 @@ class Flow:
         self._sent += 1
         return f"{OUR_ID}{self._run}-{self._sent}"
 
-    def _told(self, blank: CaseResult, attempt: Attempt, attempts: int, seconds: float) -> CaseResult:
+    def _hurl(self, case: Case, attempt: Attempt, scope: dict[str, object]) -> str | None:
+        if attempt.call is None:
+            return None
+        text = hurl(case, attempt.call, scope, self.target.prefix, self.target.public)
+        return telling.paragraph(text, self.redact, telling.LONGEST_HURL)
+
+    def _told(self, blank: CaseResult, case: Case, attempt: Attempt, scope: dict[str, object]) -> CaseResult:
         mismatches = attempt.mismatches[: telling.MOST_MISMATCHES]
-        result = replace(blank, attempts=attempts, seconds=seconds)
-        if attempt.call is not None:
-            result = replace(result, request_id=attempt.call.request_id)
+        result = replace(blank, request_id=attempt.call.request_id if attempt.call else None)
         if attempt.good:
             return replace(result, outcome=Outcome.PASSED)
         return replace(
@@ -213,6 +219,7 @@ class Flow:
             reason=telling.line(attempt.reason, self.redact) if attempt.reason else None,
             mismatches=tuple(telling.mismatch(one, self.redact) for one in mismatches),
             curl=telling.curl_line(attempt.call, self.target.public, self.redact) if attempt.call else None,
+            hurl=self._hurl(case, attempt, scope),
             response=telling.response(attempt.answer, self.redact) if attempt.answer else None,
         )
 

@@ -47,7 +47,7 @@ class OpenApi:
         if operation is None or template is None:
             yield f"{told} in the OpenAPI document", Fault("$", "nothing about it")
             return
-        responses = operation.get("responses", {})
+        responses = _mapping(operation.get("responses"))
         status = next((key for key in _keys(answer.status) if key in responses), None)
         if status is None:
             documented = ", ".join(sorted(map(str, responses))) or "none"
@@ -60,13 +60,13 @@ class OpenApi:
     ) -> Iterator[tuple[str, Fault]]:
         pointer = ["paths", key[0], key[1], "responses", key[2]]
         response, pointer = self._behind(response, pointer)
-        content = response.get("content") if isinstance(response, dict) else None
+        content = _mapping(_mapping(response).get("content"))
         if not content:
             return
         media = next((name for name in content if _fits(name, answer.media_type)), None)
         if media is None:
             yield f"a body of {' or '.join(content)} for {told}", Fault("$", answer.media_type or "no content type")
-        elif JSON_TYPE.fullmatch(answer.media_type) and "schema" in content[media]:
+        elif JSON_TYPE.fullmatch(answer.media_type) and "schema" in _mapping(content[media]):
             yield from self._judge(told, [*pointer, "content", media, "schema"], answer)
 
     def _judge(self, told: str, pointer: list[str], answer: Answer) -> Iterator[tuple[str, Fault]]:
@@ -91,20 +91,25 @@ class OpenApi:
         for template in sorted(paths, key=lambda text: (text.count("{"), -len(text))):
             form = re.compile("[^/]+".join(map(re.escape, re.split(r"\{[^{}]*\}", template))))
             if any(form.fullmatch(candidate) for candidate in candidates):
-                operation = paths[template].get(method.lower()) if isinstance(paths[template], dict) else None
+                operation = _mapping(paths[template]).get(method.lower())
                 if isinstance(operation, dict):
                     return template, operation
         return None, None
 
     def _behind(self, node: Any, pointer: list[str]) -> tuple[Any, list[str]]:
-        target = node.get("$ref") if isinstance(node, dict) else None
+        target = _mapping(node).get("$ref")
         if not isinstance(target, str) or not target.startswith("#/"):
             return node, pointer
         steps = [step.replace("~1", "/").replace("~0", "~") for step in target[2:].split("/")]
         node = self._document
         for step in steps:
-            node = node.get(step, {}) if isinstance(node, dict) else {}
+            node = _mapping(node).get(step)
         return node, steps
+
+
+def _mapping(node: Any) -> Mapping[str, Any]:
+    """What should be an object there; a stranger's document may hold anything."""
+    return node if isinstance(node, dict) else {}
 
 
 def _keys(status: int) -> tuple[str, ...]:
