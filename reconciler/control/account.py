@@ -12,6 +12,7 @@ from reconciler.model.names import Digest, ReleaseId, ServiceName
 from reconciler.model.standing import Standing, conditions
 from reconciler.model.status import Condition
 from reconciler.model.verdict import Report
+from reconciler.model.word import SILENT, Word
 from reconciler.store.journal import Journal
 from reconciler.store.rows import EventRow
 
@@ -26,6 +27,7 @@ class Account:
         self.trouble: Failure | None = None
         self.suspended = False
         self.rolled_back: str | None = None
+        self.word: Word = SILENT
         self.attempted: str | None = None
         self.applied: str | None = None
         self.changed: str | None = None
@@ -43,7 +45,7 @@ class Account:
 
     def tell(self) -> None:
         """Say anew how the service stands, from the facts as they are now."""
-        standing = Standing(self.serving, self.syncing, self.trouble, self.suspended, self.rolled_back)
+        standing = Standing(self.serving, self.syncing, self.trouble, self.suspended, self.rolled_back, self.word)
         self.conditions = conditions(standing, self.conditions, datetime.now(UTC))
 
     def happened(self, kind: str, message: str, release: ReleaseId | None = None) -> None:

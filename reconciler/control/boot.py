@@ -16,11 +16,12 @@ from pathlib import Path
 
 from reconciler.control.folders import Folders
 from reconciler.control.live import Live, Past
-from reconciler.control.loop import Failed
+from reconciler.control.loop import Failed, Words
 from reconciler.control.recipe import Recipe
 from reconciler.control.stage import PAST_KEPT
 from reconciler.model.failure import Failure, Reason, Stalled
 from reconciler.model.names import Digest, EnvironmentId, ServiceName
+from reconciler.model.word import Word
 from reconciler.store.journal import Journal, Transaction
 from reconciler.store.rows import Phase, ReleaseRow, WorkerRow
 from reconciler.worker.crew import LocalEngine
@@ -60,6 +61,12 @@ async def failed_before(journal: Journal) -> Failed:
         told = Stalled(row.reason, row.message, problems=row.problems, detail=row.detail)
         failed.setdefault(row.service, {})[row.digest] = told
     return dict(failed)
+
+
+async def words_before(journal: Journal) -> Words:
+    """What people had said about services, which holds until they or git say something new."""
+    rows = await journal.services()
+    return {row.name: Word(row.suspended, row.held, row.held_digest) for row in rows if row.suspended or row.held}
 
 
 async def close_interrupted_syncs(journal: Journal) -> None:
@@ -173,5 +180,9 @@ async def _bring_back(
 async def _past(journal: Journal, live: ReleaseRow) -> tuple[Past, ...]:
     """Releases it could go back to, the newest last."""
     page = await journal.releases(live.service, limit=PAST_SEARCHED)
-    once_live = [row for row in page.items if row.live_at is not None and row.id != live.id and row.environment]
+    once_live = [
+        row
+        for row in page.items
+        if row.live_at is not None and row.id != live.id and row.environment and row.phase is not Phase.FAILED
+    ]
     return tuple(Past(row.id, EnvironmentId(row.environment or "")) for row in reversed(once_live[:PAST_KEPT]))

@@ -22,6 +22,7 @@ from reconciler.model.failure import Failure, Reason, Stalled, Wait
 from reconciler.model.names import Digest, EnvironmentId, ReleaseId, ServiceName, SyncId
 from reconciler.model.plan import Running
 from reconciler.model.verdict import Report
+from reconciler.model.word import Word
 from reconciler.source.tree import Tree
 
 log = logging.getLogger(__name__)
@@ -68,12 +69,21 @@ class Lane:
         self._aim: Digest | None = None
         self._work: Work | None = None
         self._switching = False
+        self.acting = asyncio.Lock()
+        """Held by whoever carries out a person's wish: those come one after another."""
 
     # What the plan and the upkeep ask
 
     def running(self) -> Running:
         live = self.stage.live
-        return Running(live.ingredients if live else None, frozenset(self.account.failed))
+        word = self.account.word
+        return Running(
+            live.ingredients if live else None,
+            frozenset(self.account.failed),
+            word.held,
+            word.held_digest,
+            word.suspended,
+        )
 
     @property
     def busy(self) -> bool:
@@ -98,6 +108,7 @@ class Lane:
         account.attempted = account.applied = revision
         account.rolled_back = None
         account.suspended = False
+        self._end_hold()
         if account.trouble is not None and account.trouble.reason is not Reason.CRASH_LOOP:
             account.trouble = None
         account.tell()
@@ -122,6 +133,13 @@ class Lane:
         self.account.attempted = str(order.wanted.revision)
         self._work = asyncio.create_task(self._attempt(order, before))
         return self._work
+
+    def obey(self, word: Word) -> None:
+        """A person's word. Once suspended, what is being tried is let go of."""
+        if word.suspended is not None and self._aim is not None:
+            self._abandon()
+        self.account.word = word
+        self.account.tell()
 
     def remove(self) -> Work:
         before = self._abandon()
@@ -230,9 +248,17 @@ class Lane:
         )
         account = self.account
         account.trouble = account.rolled_back = None
+        account.word = Word(account.word.suspended)
         account.applied = account.changed = str(wanted.revision)
         self._retries = 0
         log.info("live", extra={"service": self.name, "release": candidate.release, "revision": wanted.revision.short})
+
+    def _end_hold(self) -> None:
+        """Git asks for what serves: there is nothing to hold against it any more."""
+        word = self.account.word
+        if word.held is not None:
+            self.account.word = Word(word.suspended)
+            self._shop.journal.later(lambda entries: entries.note_service(self.name, held=None, held_digest=None))
 
     async def _failed(self, wanted: Wanted, failure: Failure) -> Outcome:
         self.account.trouble = failure

@@ -8,6 +8,7 @@ from reconciler.control.deployment import Candidate
 from reconciler.control.recipe import Recipe
 from reconciler.model.digest import Ingredients
 from reconciler.model.names import EnvironmentId, ReleaseId
+from reconciler.store.rows import ReleaseRow
 from reconciler.worker.crew import Crew
 
 
@@ -34,6 +35,20 @@ class Live:
             candidate.lock.packages,
             candidate.crew,
             candidate.begun_at,
+            since,
+        )
+
+    @classmethod
+    def again(cls, row: ReleaseRow, crew: Crew, since: datetime) -> "Live":
+        """One that was live before, with other workers."""
+        return cls(
+            row.id,
+            row.ingredients,
+            Recipe.from_plain(row.config),
+            crew.spec.environment,
+            row.facts.get("packages", {}),
+            crew,
+            row.created_at,
             since,
         )
 

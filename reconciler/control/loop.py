@@ -7,7 +7,7 @@ awake.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -26,6 +26,7 @@ from reconciler.model.failure import Failure, Reason, Stalled, Wait
 from reconciler.model.names import Digest, ServiceName
 from reconciler.model.plan import Action, Verb, in_order, plan
 from reconciler.model.status import ActionStatus
+from reconciler.model.word import SILENT, Word
 from reconciler.source.mirror import Mirror
 from reconciler.store.rows import SyncRow
 from reconciler.worker.zygote import Zygotes
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 Failed = dict[ServiceName, Mapping[Digest, Failure]]
 """By service, the digests that were tried in vain, and why."""
+
+Words = dict[ServiceName, Word]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +64,14 @@ class Loop:
         self._journal = shop.journal
         self._upkeep = Upkeep(shop, zygotes, lambda: (*self.lanes.values(), *self._departing))
         self._failed_before: Failed = {}
+        self._words_before: Words = {}
         self._unsettled: set[ServiceName] = set()
         self._departing: set[Lane] = set()
         self._concluding: set[asyncio.Task[None]] = set()
 
-    def restore(self, returned: Iterable[tuple[Live, Iterable[Past]]], failed: Failed) -> None:
-        """Begin with what a former control left running, and what it had tried in vain."""
-        self._failed_before = failed
+    def restore(self, returned: Iterable[tuple[Live, Iterable[Past]]], failed: Failed, words: Words) -> None:
+        """Begin with what a former control left running, what it had tried in vain, and what people had said."""
+        self._failed_before, self._words_before = failed, words
         for live, past in returned:
             self._lane(live.recipe.service, live.recipe.prefix).stage.restore(live, past)
 
@@ -81,6 +85,10 @@ class Loop:
     def source_failed(self, failure: Failure) -> None:
         """Told by the poll: git cannot be asked at the moment."""
         self.seen = replace(self.seen, trouble=failure)
+
+    def reconsider(self, name: ServiceName) -> None:
+        """Look at this service again in the next sync, although git may not have changed it."""
+        self._unsettled.add(name)
 
     async def run(self) -> None:
         while True:
@@ -152,6 +160,7 @@ class Loop:
     def _lane(self, name: ServiceName, prefix: str) -> Lane:
         lane = self.lanes[name] = Lane(name, prefix, self._shop, self._traffic, self._ask_to_retry)
         lane.account.failed = dict(self._failed_before.pop(name, {}))
+        lane.account.word = self._words_before.pop(name, SILENT)
         return lane
 
     def _act(self, action: Action, reading: Reading, request: Request, work: Mapping[ServiceName, Work]) -> Work | None:
@@ -159,7 +168,8 @@ class Loop:
         if lane is None:
             return None
         wish, revision = reading.wishes.get(action.service), str(reading.revision)
-        if action.verb in (Verb.START, Verb.REPLACE) and isinstance(wish, Wanted):
+        begins = action.verb in (Verb.START, Verb.REPLACE) and lane.account.word.suspended is None
+        if begins and isinstance(wish, Wanted):
             self._unsettled.add(action.service)
             after = [(name, work[name]) for name in map(ServiceName, wish.manifest.depends_on) if name in work]
             open_tree = partial(self._mirror.tree, reading.revision.sha)
@@ -205,7 +215,7 @@ class Loop:
             if name not in reading.wishes and not self.lanes[name].busy:
                 self._depart(self.lanes.pop(name))
         told = tuple(_told(action, outcomes.get(action.service)) for action in actions if action.verb is not Verb.KEEP)
-        state = _state(told)
+        state = _state(told, meant={action.service for action in actions if action.meant})
         if state == "done":
             self.seen = replace(self.seen, applied=str(reading.revision))
         kept = len(reading.wishes) - sum(1 for one in told if one.service in reading.wishes)
@@ -290,7 +300,7 @@ def _told(action: Action, outcome: Outcome | None) -> ActionStatus:
     )
 
 
-def _state(told: tuple[ActionStatus, ...]) -> Literal["done", "failed", "superseded"]:
-    if any(one.outcome == "failed" or (one.verb == "hold" and one.why != "suspended") for one in told):
+def _state(told: tuple[ActionStatus, ...], meant: Collection[ServiceName]) -> Literal["done", "failed", "superseded"]:
+    if any(one.outcome == "failed" or (one.verb == "hold" and one.service not in meant) for one in told):
         return "failed"
     return "superseded" if any(one.outcome == "superseded" for one in told) else "done"

@@ -6,12 +6,14 @@ its predecessor's place back. Holds references to secrets, never values.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from reconciler.control.folders import Folders
 from reconciler.control.wanted import Wanted
 from reconciler.model.names import EnvironmentId, ReleaseId, ServiceName
 from reconciler.worker.spec import Limits, ReleaseSpec
+
+Tests: TypeAlias = str | list[Any] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,8 @@ class Recipe:
     start_timeout: float
     limits: Limits
     revision: str
+    tests: Tests = None
+    """As the manifest names them, so that they can be played again without git."""
 
     def to_plain(self) -> dict[str, Any]:
         return asdict(self)
@@ -77,6 +81,7 @@ def recipe(wanted: Wanted) -> Recipe:
             body=manifest.limits.body,
         ),
         revision=str(wanted.revision),
+        tests=manifest.model_dump(mode="json", include={"tests"})["tests"],
     )
 
 

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Coroutine, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -18,6 +19,7 @@ from reconciler.control.traffic import Traffic
 from reconciler.control.watch import watch
 from reconciler.model.failure import Reason, Stalled
 from reconciler.model.names import EnvironmentId, ReleaseId, ServiceName
+from reconciler.model.word import Word
 from reconciler.store.journal import Journal, Transaction
 from reconciler.store.rows import Phase
 from reconciler.worker.crew import CRASH_WINDOW, Crew, crash_loop
@@ -40,6 +42,7 @@ class Stage:
         self._turn = asyncio.Lock()
         """Held by whoever changes which release is live."""
         self._parked: Live | None = None
+        self._window = 0.0
         self._watching: asyncio.Task[None] | None = None
         self._crashed = asyncio.Event()
         self._behind: set[asyncio.Task[None]] = set()
@@ -68,6 +71,62 @@ class Stage:
                 self.past.append(Past(old.release, old.environment))
                 self._watch_or_retire(new, old, window)
         self._account.happened("ReleaseSwitched", f"{new} serves", new.release)
+
+    @property
+    def parked(self) -> Live | None:
+        """The release before, where it still runs and could have the traffic at once."""
+        return self._parked if self._parked is not None and self._parked.crew.ready else None
+
+    async def go_back(self, live: Live, good: Live, word: Word) -> bool:
+        """A person's word: the traffic is given to `good`. Not when another than `live` has it by now."""
+        async with self._turn:
+            if self.live is not live:
+                return False
+            if self._parked is good:
+                self._parked = None
+                good.crew.resume()
+            account = self._account
+            await self._journal.write(
+                partial(_write_going_back, service=account.name, good=good, word=word, attempted=account.attempted)
+            )
+            await self._turn_to(good)
+            self._let_go_of_parked()
+            others = [past for past in self.past if past.release != good.release]
+            self.past = deque([*others, Past(live.release, live.environment)], PAST_KEPT)
+            self._retire(live.crew)
+            account.word, account.trouble, account.rolled_back = word, None, None
+            account.applied = account.changed = good.recipe.revision
+            account.tell()
+        return True
+
+    async def renew(self, live: Live, crew: Crew) -> bool:
+        """The same release with other workers. Not when another release has the traffic by now."""
+        async with self._turn:
+            if self.live is not live:
+                return False
+            fresh = replace(live, crew=crew)
+            await self._turn_to(fresh)
+            self._retire(live.crew)
+            if self._parked is not None:
+                self._begin_to_watch(fresh, self._parked)
+            if self._account.trouble is not None and self._account.trouble.reason is Reason.CRASH_LOOP:
+                self._account.trouble = None
+            self._account.tell()
+        return True
+
+    async def distrust(self, live: Live, trouble: Stalled) -> None:
+        """It does not do in public what it did in private: the release before takes the traffic back, if it can."""
+        async with self._turn:
+            if self.live is not live:
+                return
+            if (parked := self.parked) is not None:
+                self._stop_watching()
+                self._parked = None
+                await self._take_back(live, parked, trouble)
+                return
+        self._account.trouble = trouble
+        self._account.happened("SmokeFailed", trouble.message, live.release)
+        self._account.tell()
 
     async def leave(self) -> None:
         """The service is gone from git: unmount it, and let what serves finish."""
@@ -121,12 +180,21 @@ class Stage:
             return
         _ignore(old.crew)
         old.crew.park()
-        self._parked = old
-        self._crashed.clear()
-        self._watching = asyncio.create_task(self._watch(new, old, window))
+        self._parked, self._window = old, window
+        self._begin_to_watch(new, old)
 
-    async def _watch(self, new: Live, old: Live, window: float) -> None:
-        trouble = await watch(new.crew, await old.crew.answers(), window, self._crashed)
+    def _begin_to_watch(self, new: Live, old: Live) -> None:
+        self._stop_watching()
+        self._crashed.clear()
+        self._watching = asyncio.create_task(self._watch(new, old))
+
+    def _stop_watching(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+
+    async def _watch(self, new: Live, old: Live) -> None:
+        trouble = await watch(new.crew, await old.crew.answers(), self._window, self._crashed)
         async with self._turn:
             if self.live is not new or self._parked is not old:
                 return
@@ -155,9 +223,7 @@ class Stage:
 
     def _let_go_of_parked(self) -> None:
         """Nobody goes back further than one release by himself."""
-        if self._watching is not None:
-            self._watching.cancel()
-            self._watching = None
+        self._stop_watching()
         parked, self._parked = self._parked, None
         if parked is not None:
             self._retire(parked.crew)
@@ -228,3 +294,10 @@ def _write_rollback(
 ) -> None:
     entries.switch(service, good.release, at)
     entries.fail(bad.release, why.reason, why.message, at, detail=why.detail)
+
+
+def _write_going_back(
+    entries: Transaction, *, service: ServiceName, good: Live, word: Word, attempted: str | None
+) -> None:
+    entries.switch(service, good.release, good.since)
+    entries.note_service(service, attempted=attempted, held=word.held, held_digest=word.held_digest)

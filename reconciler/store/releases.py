@@ -104,7 +104,7 @@ class ReleaseEntries(Entries):
             values["facts"] = {**row["facts"], **facts}
         self._change_release(release, phase=phase, phase_at=at, **moments, **values)
 
-    def learn(self, release: ReleaseId, **facts: Any) -> None:
+    def learn(self, release: ReleaseId, /, **facts: Any) -> None:
         """Write down what was learnt, wherever it stands."""
         self._change_release(release, facts={**self._release_now(release)["facts"], **facts})
 

@@ -194,7 +194,8 @@ class Crew:
 class Engine(Protocol):
     """Whatever can make a release run."""
 
-    async def start(self, spec: ReleaseSpec) -> Crew: ...
+    async def start(self, spec: ReleaseSpec, *, used: int = 0) -> Crew:
+        """`used` is the last number that a worker of this release ever had."""
 
 
 class LocalEngine:
@@ -209,8 +210,8 @@ class LocalEngine:
         """A crew that has not started; `used` is the last number that a worker of this release ever had."""
         return Crew(spec, self._zygotes, self._ledger, self._sockets, used)
 
-    async def start(self, spec: ReleaseSpec) -> Crew:
-        crew = self.crew(spec)
+    async def start(self, spec: ReleaseSpec, *, used: int = 0) -> Crew:
+        crew = self.crew(spec, used=used)
         await crew.start()
         return crew
 
