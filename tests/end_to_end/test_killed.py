@@ -44,7 +44,7 @@ def test_killing_control_is_noticed_by_nobody(platform: Platform) -> None:
 def essence(platform: Platform, name: str) -> tuple[object, ...]:
     """What must be told the same before and after: the processes and what is said about them."""
     told, ready = platform.service(name), platform.condition(name)
-    return told["live"], told["revision_changed"], [worker["pid"] for worker in told["workers"]], ready
+    return told["live"]["id"], told["revision_changed"], [worker["pid"] for worker in told["workers"]], ready
 
 
 def test_killing_the_gateway_loses_no_connection_that_a_worker_holds(platform: Platform) -> None:
