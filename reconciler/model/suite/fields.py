@@ -249,7 +249,11 @@ HeaderName = Annotated[str, BeforeValidator(_header_name)]
 JsonPath = Annotated[str, BeforeValidator(_json_path)]
 Seconds = Annotated[float, Duration("1ms", "10m")]
 Regex = Annotated[str, PlainValidator(_pattern), WithJsonSchema({"type": "string", "format": "regex"})]
-Names = Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(_list_of_one)]
+Names = Annotated[
+    tuple[str, ...],
+    Field(strict=False),
+    BeforeValidator(_list_of_one, json_schema_input_type=list[str] | str),
+]
 
 
 SHARED_SCHEMAS: Final[dict[str, dict[str, Any]]] = {
