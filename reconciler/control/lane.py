@@ -223,17 +223,30 @@ class Lane:
         deployment = Deployment(self._shop, order.wanted, order.open_tree, order.sync, self)
         try:
             candidate = await deployment.prove()
-            await self._switch_whole(order.wanted, candidate)
+            live = Live.from_candidate(candidate, order.wanted.ingredients, datetime.now(UTC))
+            await self._switch_whole(order.wanted, live)
         finally:
             deployment.close()
-        if order.wanted.manifest.gate == "none":
-            await deployment.report_afterwards(candidate)
-        return DONE
+        return await self._look_again(deployment, candidate, live)
 
-    async def _switch_whole(self, wanted: Wanted, candidate: Candidate) -> None:
+    async def _look_again(self, deployment: Deployment, candidate: Candidate, live: Live) -> Outcome:
+        """It serves; whoever has something newer need not wait for this."""
+        try:
+            trouble = await deployment.look_again(candidate)
+        except asyncio.CancelledError:
+            return DONE
+        except Exception:
+            log.exception("a bug stopped a look at what serves", extra={"service": self.name})
+            return DONE
+        if trouble is None:
+            return DONE
+        await self.stage.distrust(live, trouble)
+        return Outcome("failed", trouble)
+
+    async def _switch_whole(self, wanted: Wanted, live: Live) -> None:
         """Half a switch is none: whoever cancels now waits for it."""
         self._switching = True
-        switch = asyncio.create_task(self._switch(wanted, candidate))
+        switch = asyncio.create_task(self._switch(wanted, live))
         try:
             await asyncio.shield(switch)
         except asyncio.CancelledError:
@@ -242,16 +255,14 @@ class Lane:
         finally:
             self._switching = False
 
-    async def _switch(self, wanted: Wanted, candidate: Candidate) -> None:
-        await self.stage.switch(
-            Live.from_candidate(candidate, wanted.ingredients, datetime.now(UTC)), wanted.manifest.watch_window
-        )
+    async def _switch(self, wanted: Wanted, live: Live) -> None:
+        await self.stage.switch(live, wanted.manifest.watch_window)
         account = self.account
         account.trouble = account.rolled_back = None
         account.word = Word(account.word.suspended)
         account.applied = account.changed = str(wanted.revision)
         self._retries = 0
-        log.info("live", extra={"service": self.name, "release": candidate.release, "revision": wanted.revision.short})
+        log.info("live", extra={"service": self.name, "release": live.release, "revision": wanted.revision.short})
 
     def _end_hold(self) -> None:
         """Git asks for what serves: there is nothing to hold against it any more."""

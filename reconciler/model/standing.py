@@ -48,7 +48,9 @@ def _conditions(standing: Standing, now: datetime) -> list[Condition]:
     elif isinstance(standing.trouble, Stalled):
         found.append(_troubled("Stalled", "True", standing, standing.trouble, now))
     if standing.word.suspended is not None:
-        found.append(_condition("Suspended", "True", REQUESTED, f"{_sentence(standing.word.suspended)} {PASSED_BY}", now))
+        found.append(
+            _condition("Suspended", "True", REQUESTED, f"{_sentence(standing.word.suspended)} {PASSED_BY}", now)
+        )
     elif standing.suspended:
         found.append(_condition("Suspended", "True", SUSPENDED, PASSED_BY, now))
     if standing.word.held is not None:
