@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -20,9 +21,8 @@ from reconciler.misconfigured import Misconfigured
 
 if TYPE_CHECKING:
     from reconciler.cli.render.report import Report, Subject
-    from reconciler.control.checking import Checked
+    from reconciler.control.checking import Checked, Survey
     from reconciler.environment import Environments
-    from reconciler.source.tree import Tree
     from reconciler.source.working import WorkingTree
 
 T = TypeVar("T")
@@ -122,10 +122,10 @@ async def _check(
     root = root_of(path)
     try:
         working = await asyncio.to_thread(WorkingTree.take, root, place / "tree")
-        found = checking.survey(working.tree(), Revision("working-tree", working.sha), hosts)
+        found = checking.survey(working.tree, Revision("working-tree", working.sha), hosts)
         before, changed = None, None
         if changed_since is not None:
-            before = checking.survey(tree_of(working, changed_since), Revision(changed_since, working.sha), hosts)
+            before = survey_at(working, changed_since, hosts)
             changed = checking.changed_since(found, before)
     except Failure as failure:
         raise Misconfigured(failure.message) from failure
@@ -142,7 +142,7 @@ async def _check(
     await shop.open()
     try:
         folders = TrialFolders(place, run, place / "environments")
-        tried = await checking.try_all(found, scope, folders, shop, working.tree, tests=tests, say=progress.say)
+        tried = await checking.try_all(found, scope, folders, shop, tests=tests, say=progress.say)
     finally:
         await shop.close()
     return (*checked, *tried)
@@ -191,11 +191,15 @@ def interruptible(work: Coroutine[Any, Any, T]) -> T:
         raise typer.Exit(INTERRUPTED) from None
 
 
-def tree_of(working: "WorkingTree", ref: str) -> "Tree":
-    tree = working.tree_of(ref)
-    if tree is None:
+def survey_at(working: "WorkingTree", ref: str, hosts: tuple[str, ...]) -> "Survey":
+    """The same folder as it was in a commit."""
+    from reconciler.control.checking import survey
+    from reconciler.model.names import Revision
+
+    sha = working.at(ref)
+    if sha is None:
         raise Misconfigured(f"there is no commit {ref!r} in {working.root}; a shallow clone may not have it")
-    return tree
+    return survey(partial(working.tree, sha), Revision(ref, sha), hosts)
 
 
 def as_report(found: "tuple[Checked, ...]", seconds: float) -> "Report":

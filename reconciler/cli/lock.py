@@ -73,7 +73,7 @@ async def _lock(
         working = await asyncio.to_thread(WorkingTree.take, root, place / "tree")
     except Failure as failure:
         raise Misconfigured(failure.message) from failure
-    found = checking.survey(working.tree(), Revision("working-tree", working.sha), hosts, obey_locks=False)
+    found = checking.survey(working.tree, Revision("working-tree", working.sha), hosts, obey_locks=False)
     scope = checking.Scope("" if path == root else path.relative_to(root).as_posix())
     chosen = [wanted for wanted in found.wanted(scope) if _is_meant(wanted, root, scope)]
     failed = [one for one in checking.read_only(found, scope) if one.problems]
@@ -84,9 +84,7 @@ async def _lock(
     try:
         for wanted in chosen:
             try:
-                text = await shop.lock_text(
-                    wanted.requirements, partial(progress.say, wanted.name)
-                )
+                text = await shop.lock_text(wanted.requirements, partial(progress.say, wanted.name))
             except Failure as failure:
                 failed.append(checking.failed(wanted, failure))
             else:

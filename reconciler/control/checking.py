@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 from reconciler.control.gate import Gate, Shelf
 from reconciler.control.reading import TEXT_LIMIT, Reader
@@ -60,30 +60,34 @@ class Scope:
         return not self.below or f"{folder}/".startswith(f"{self.below}/") or self.below.startswith(f"{folder}/")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Survey:
     """A tree as it was read, as far as it could be."""
 
-    tree: Tree
+    open_tree: OpenTree
     reading: Reading
     broken: tuple[Problem, ...] = ()
     """What is wrong with the platform's own file; the manifests were then read without it."""
+
+    @cached_property
+    def tree(self) -> Tree:
+        return self.open_tree()
 
     def wanted(self, scope: Scope) -> list[Wanted]:
         wishes = self.reading.wishes.values()
         return [wish for wish in wishes if isinstance(wish, Wanted) and scope.holds(wish.name, wish.folder)]
 
 
-def survey(tree: Tree, revision: Revision, hosts: tuple[str, ...] = (), *, obey_locks: bool = True) -> Survey:
-    reader = Reader(Shelf(), hosts, obey_locks=obey_locks)
+def survey(open_tree: OpenTree, revision: Revision, hosts: tuple[str, ...] = (), *, obey_locks: bool = True) -> Survey:
+    reader, tree = Reader(Shelf(), hosts, obey_locks=obey_locks), open_tree()
     try:
-        return Survey(tree, reader.read(tree, revision))
+        return Survey(open_tree, reader.read(tree, revision))
     except Stalled as stalled:
         broken = told(stalled, None, FILE)
     try:
-        return Survey(tree, reader.read(tree, revision, _readable_platform(tree)), broken)
+        return Survey(open_tree, reader.read(tree, revision, _readable_platform(tree)), broken)
     except Stalled:
-        return Survey(tree, Reading(revision, Platform().mount, False, {}, frozenset()), broken)
+        return Survey(open_tree, Reading(revision, Platform().mount, False, {}, frozenset()), broken)
 
 
 def changed_since(now: Survey, before: Survey) -> frozenset[ServiceName]:
@@ -112,7 +116,6 @@ async def try_all(
     scope: Scope,
     folders: TrialFolders,
     environments: Environments,
-    open_tree: OpenTree,
     *,
     tests: bool,
     say: Say,
@@ -127,10 +130,10 @@ async def try_all(
             if wanted.manifest.suspend:
                 return checked
             try:
-                async with room.start(wanted, open_tree, partial(say, wanted.name)) as crew:
+                async with room.start(wanted, found.open_tree, partial(say, wanted.name)) as crew:
                     if tests:
                         say(wanted.name, "playing its suite")
-                        checked = _judged(checked, wanted, await gate.play(wanted, crew, open_tree()))
+                        checked = _judged(checked, wanted, await gate.play(wanted, crew, found.open_tree()))
             except Failure as failure:
                 checked = failed(wanted, failure)
             say(wanted.name, "checked")

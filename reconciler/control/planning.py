@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
+from reconciler.control.checking import Say, Survey
 from reconciler.control.folders import Folders
 from reconciler.control.gate import Shelf
 from reconciler.control.lane import Lane
@@ -27,8 +28,9 @@ from reconciler.control.wanted import Reading, Unfit, Wanted
 from reconciler.environment import Environments
 from reconciler.model.failure import Failure, UnknownRevision
 from reconciler.model.names import EnvironmentId, Revision, ServiceName
-from reconciler.model.plan import Action, Verb, plan
+from reconciler.model.plan import Action, Running, Verb, plan
 from reconciler.model.problem import Problem
+from reconciler.model.progress import Progress, silent
 from reconciler.model.requirement import difference
 from reconciler.model.routes import Document, RouteChange, compare
 from reconciler.model.status import PackageStatus, PlannedAction, PlanStatus, ProblemStatus, RouteStatus
@@ -69,14 +71,44 @@ async def look_into(
     )
 
 
-def trial_side(wanted: Wanted, room: Trials, environments: Environments, open_tree: OpenTree) -> Side:
+async def between(
+    before: Survey | None, now: Survey, folders: TrialFolders, environments: Environments, *, routes: bool, say: Say
+) -> PlanStatus:
+    """From one tree to another, where nothing serves: both sides are started privately."""
+    if now.broken:
+        return PlanStatus(
+            revision=str(now.reading.revision),
+            actions=(),
+            message=f"{now.broken[0].place}: {now.broken[0].message}",
+            problems=tuple(map(problem_status, now.broken)),
+        )
+    was = before.reading.wishes if before is not None else {}
+    running = {name: Running(wish.desired().ingredients) for name, wish in was.items()}
+    actions = plan({name: wish.desired() for name, wish in now.reading.wishes.items()}, running)
+    async with trials(folders, environments) as room:
+
+        def side(found: Survey | None, name: ServiceName) -> Side | None:
+            wish = found.reading.wishes.get(name) if found is not None else None
+            if found is None or not isinstance(wish, Wanted):
+                return None
+            return trial_side(wish, room, environments, found.open_tree, partial(say, name))
+
+        planned = await look_into(
+            actions, now.reading, lambda name: (side(before, name), side(now, name)), routes=routes
+        )
+    return PlanStatus(revision=str(now.reading.revision), actions=planned)
+
+
+def trial_side(
+    wanted: Wanted, room: Trials, environments: Environments, open_tree: OpenTree, say: Progress = silent
+) -> Side:
     """What would serve, started privately when its routes are asked for."""
 
     async def packages() -> Mapping[str, str]:
-        return (await environments.lock(wanted.requirements)).packages
+        return (await environments.lock(wanted.requirements, say)).packages
 
     async def contract() -> Document | None:
-        async with room.start(wanted, open_tree) as crew:
+        async with room.start(wanted, open_tree, say) as crew:
             return await _contract(crew)
 
     return Side(wanted.prefix, packages, contract)

@@ -47,18 +47,14 @@ class WorkingTree:
         sha = git.commit(git.tree_below(git.say("write-tree", "--missing-ok")))
         return cls(git.root, sha, place, git)
 
-    def tree(self) -> Tree:
-        return self._at(self.sha)
+    def tree(self, sha: ObjectId | None = None) -> Tree:
+        """As it is now; or as it was, by what `at` answered."""
+        return Tree(Objects(self.place, lambda: None), sha or self.sha)
 
-    def tree_of(self, ref: str) -> Tree | None:
+    def at(self, ref: str) -> ObjectId | None:
         """The same folder as it stood in a commit of the repository; None when there is no such commit."""
         commit = self._git.ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
-        if commit is None:
-            return None
-        return self._at(self._git.commit(self._git.tree_below(commit)))
-
-    def _at(self, sha: ObjectId) -> Tree:
-        return Tree(Objects(self.place, lambda: None), sha)
+        return None if commit is None else self._git.commit(self._git.tree_below(commit))
 
 
 @dataclass(frozen=True, slots=True)
