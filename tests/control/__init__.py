@@ -1,0 +1,1 @@
+"""Control: what it reads, and what it decides."""
