@@ -24,6 +24,7 @@ import uvicorn
 
 from reconciler import log as terminal
 from reconciler.api import Access, build
+from reconciler.control.actions import Actions
 from reconciler.control.boot import close_interrupted_syncs, come_back, failed_before, words_before
 from reconciler.control.deployment import Workshop
 from reconciler.control.folders import Folders
@@ -96,11 +97,11 @@ async def serve(place: Place, settings: Settings) -> int:
         loop = Loop(mirror, reader, shop, traffic, zygotes)
         planner = Planner(mirror, reader, loop.lanes, environments, folders, shop.preparing)
         returned = await come_back(journal, folders, zygotes, engine)
-        lives = ((one.live, one.past) for one in returned)
+        lives = ((one.live, one.past, one.report) for one in returned)
         loop.restore(lives, await failed_before(journal), await words_before(journal))
         await close_interrupted_syncs(journal)
         await traffic.open({one.live.recipe.prefix: one.live.crew for one in returned})
-        server = _server(Overview(loop, mirror, journal, folders.logs, planner), settings)
+        server = _server(Overview(loop, mirror, journal, folders.logs, planner, Actions(loop, shop)), settings)
         tasks = [
             asyncio.create_task(loop.run()),
             asyncio.create_task(poll(loop, mirror, settings.poll)),

@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 
 from reconciler import __version__
-from reconciler.api import probes, services, syncs
+from reconciler.api import actions, probes, services, syncs
 from reconciler.api.access import Access
 from reconciler.api.doorway import Doorway
 from reconciler.api.logs import Followers
@@ -29,4 +29,5 @@ def build(platform: Platform, access: Access) -> FastAPI:
     app.include_router(probes.router)
     app.include_router(syncs.router)
     app.include_router(services.router)
+    app.include_router(actions.router)
     return app

@@ -6,13 +6,31 @@ with thousands of services; the others may take their time.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from reconciler.model.failure import UnknownRevision as UnknownRevision
-from reconciler.model.status import PlanStatus, PlatformStatus, ReleaseStatus, ServiceStatus, SyncStatus
+from reconciler.model.status import ActionTaken, PlanStatus, PlatformStatus, ReleaseStatus, ServiceStatus, SyncStatus
+from reconciler.model.verdict import Report
+
+
+class Actions(Protocol):
+    """What a person may ask of one service. All raise `Refusal`, and `Unknown` for what is not there."""
+
+    async def rollback(self, name: str, to: str | None, actor: str) -> ActionTaken: ...
+
+    async def suspend(self, name: str, actor: str) -> ActionTaken: ...
+
+    async def resume(self, name: str, actor: str) -> ActionTaken: ...
+
+    async def restart(self, name: str, actor: str) -> ActionTaken: ...
+
+    async def test(self, name: str) -> Report: ...
 
 
 class Platform(Protocol):
+    @property
+    def actions(self) -> Actions: ...
+
     def ready(self) -> bool:
         """The first sync is finished."""
 
@@ -25,6 +43,9 @@ class Platform(Protocol):
 
     def logs(self, name: str) -> Path | None:
         """The folder of a service's log files; it need not exist yet. None: no such service."""
+
+    async def suite(self, name: str) -> dict[str, Any] | None:
+        """What the suite of a service that exists concluded last, in full; None before it was played."""
 
     async def request_sync(self, kind: str, actor: str, retry: bool = False) -> SyncStatus: ...
 

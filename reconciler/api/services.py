@@ -1,8 +1,8 @@
 """The services: their status, their releases, what they said."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from reconciler.api.access import scope
@@ -52,6 +52,17 @@ async def releases(platform: Asked, name: Name, limit: Limit = 50, after: After 
     if platform.service(name) is None:
         raise no_service(name)
     return page_of_newest(*await platform.releases(name, limit + 1, after), limit)
+
+
+@router.get("/v1/services/{name}/suite", responses=described(404))
+async def suite(platform: Asked, name: Name) -> dict[str, Any]:
+    """What its suite concluded last, in full: about the live release, or a candidate that was thrown away for it."""
+    if platform.service(name) is None:
+        raise no_service(name)
+    told = await platform.suite(name)
+    if told is None:
+        raise HTTPException(404, f"no suite of {name} was played yet")
+    return told
 
 
 @router.get(

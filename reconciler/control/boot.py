@@ -21,6 +21,7 @@ from reconciler.control.recipe import Recipe
 from reconciler.control.stage import PAST_KEPT
 from reconciler.model.failure import Failure, Reason, Stalled
 from reconciler.model.names import Digest, EnvironmentId, ServiceName
+from reconciler.model.verdict import Report
 from reconciler.model.word import Word
 from reconciler.store.journal import Journal, Transaction
 from reconciler.store.rows import Phase, ReleaseRow, WorkerRow
@@ -40,6 +41,7 @@ INTERRUPTED = "the control plane ended while this was under way"
 class Returned:
     live: Live
     past: tuple[Past, ...]
+    report: Report | None
 
 
 async def come_back(journal: Journal, folders: Folders, zygotes: Zygotes, engine: LocalEngine) -> tuple[Returned, ...]:
@@ -174,15 +176,24 @@ async def _bring_back(
         row.created_at,
         row.live_at or datetime.now(UTC),
     )
-    return Returned(live, await _past(journal, row))
+    page = await journal.releases(row.service, limit=PAST_SEARCHED)
+    return Returned(live, _past(page.items, row), newest_report(page.items))
 
 
-async def _past(journal: Journal, live: ReleaseRow) -> tuple[Past, ...]:
+def newest_report(rows: Iterable[ReleaseRow]) -> Report | None:
+    """What a suite concluded last about one of these releases, the newest of which come first."""
+    told = next((row.facts["report"] for row in rows if "report" in row.facts), None)
+    try:
+        return Report.from_json(told) if told is not None else None
+    except ValueError:  # written by another version
+        return None
+
+
+def _past(rows: Iterable[ReleaseRow], live: ReleaseRow) -> tuple[Past, ...]:
     """Releases it could go back to, the newest last."""
-    page = await journal.releases(live.service, limit=PAST_SEARCHED)
     once_live = [
         row
-        for row in page.items
+        for row in rows
         if row.live_at is not None and row.id != live.id and row.environment and row.phase is not Phase.FAILED
     ]
     return tuple(Past(row.id, EnvironmentId(row.environment or "")) for row in reversed(once_live[:PAST_KEPT]))

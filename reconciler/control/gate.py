@@ -93,6 +93,8 @@ class Gate:
 
     async def _ask(self, suites: Declared, crew: Crew, folder: str, environ: Mapping[str, str]) -> Report:
         """The fast ones first; pytest is only started for a service that passed those."""
+        if not crew.ready:
+            raise Stalled(Reason.START_FAILED, f"{crew.spec.release} ended before its suite was played")
         spec, private = crew.spec, str(crew.ready[0].sockets.private)
         target = Target(private, spec.prefix, spec.service, spec.release, self.public)
         report = await play(suites.suites, target, logs=self._lines(spec.service))

@@ -7,9 +7,10 @@ harms this service only.
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal
 
 from reconciler.control.account import Account
@@ -24,6 +25,7 @@ from reconciler.model.plan import Running
 from reconciler.model.verdict import Report
 from reconciler.model.word import Word
 from reconciler.source.tree import Tree
+from reconciler.store.unusable import StoreUnusable
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +70,9 @@ class Lane:
         self._retry_at: asyncio.TimerHandle | None = None
         self._aim: Digest | None = None
         self._work: Work | None = None
-        self._switching = False
+        self._committed = False
+        """What is under way can no longer be taken back, only waited for."""
+        self._asked_to_leave = False
         self.acting = asyncio.Lock()
         """Held by whoever carries out a person's wish: those come one after another."""
 
@@ -90,6 +94,15 @@ class Lane:
         return self._work is not None and not self._work.done()
 
     @property
+    def left(self) -> bool:
+        """Git no longer holds it, and nothing of it serves."""
+        return self._asked_to_leave and not self.busy and self.stage.live is None
+
+    def is_waiting_for(self, digest: Digest) -> bool:
+        """It failed for a reason that may pass, and is tried again when its time has come."""
+        return self._retry_at is not None and self._aim == digest and not self.busy
+
+    @property
     def needed(self) -> set[ReleaseId]:
         """Releases whose folders must stay."""
         candidate = self.account.candidate
@@ -109,7 +122,7 @@ class Lane:
         account.rolled_back = None
         account.suspended = False
         self._end_hold()
-        if account.trouble is not None and account.trouble.reason is not Reason.CRASH_LOOP:
+        if self.stage.live is None or not self.stage.live.crew.crash_looping:
             account.trouble = None
         account.tell()
 
@@ -129,9 +142,11 @@ class Lane:
             return self._work
         before = self._abandon()
         self._aim = digest
+        self._asked_to_leave = False
         self.account.suspended = False
         self.account.attempted = str(order.wanted.revision)
-        self._work = asyncio.create_task(self._attempt(order, before))
+        work = self._at_the_edge(partial(self._deploy_after, before, order), partial(self._failed, order.wanted))
+        self._work = asyncio.create_task(work)
         return self._work
 
     def obey(self, word: Word) -> None:
@@ -144,13 +159,17 @@ class Lane:
     def remove(self) -> Work:
         before = self._abandon()
         self._aim = None
-        self._work = asyncio.create_task(self._remove(before))
+        self._asked_to_leave = True
+        work = self._at_the_edge(partial(self._leave_after, before), self._could_not_leave)
+        self._work = asyncio.create_task(work)
         return self._work
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """The platform is going down: throw away what was being tried, let what serves finish."""
-        self._abandon()
-        self.stage.stop()
+        work = self._abandon()
+        if work is not None:
+            await asyncio.wait([work])
+        await self.stage.stop()
 
     async def settle(self) -> None:
         """Wait for whatever is under way here, retirements included."""
@@ -180,51 +199,70 @@ class Lane:
     # The work itself
 
     def _abandon(self) -> Work | None:
-        """Cancel what is under way, unless it is already switching: that is finished first."""
+        """Cancel what is under way, unless it can no longer be taken back: that is finished first."""
         if self._retry_at is not None:
             self._retry_at.cancel()
+            self._retry_at = None
         if self._work is None or self._work.done():
             return None
-        if not self._switching:
+        if not self._committed:
             self._work.cancel()
         return self._work
 
-    async def _attempt(self, order: Order, before: Work | None) -> Outcome:
+    async def _at_the_edge(
+        self, work: Callable[[], Awaitable[Outcome]], failed: Callable[[Failure], Outcome]
+    ) -> Outcome:
+        """The one place where what goes wrong with a service becomes something to tell."""
         try:
-            if before is not None:
-                await asyncio.wait([before])
-            await self._wait_for(order.after)
-            return await self._deploy(order)
+            return await work()
         except asyncio.CancelledError:
             return SUPERSEDED
         except Failure as failure:
-            return await self._failed(order.wanted, failure)
+            return failed(failure)
+        except StoreUnusable as unusable:
+            return failed(Wait(Reason.START_FAILED, str(unusable)))
         except OSError as error:
-            refused = Wait(Reason.START_FAILED, f"the machine refused: {error.strerror or error}")
-            return await self._failed(order.wanted, refused)
+            return failed(Wait(Reason.START_FAILED, f"the machine refused: {error.strerror or error}"))
         except Exception:
-            log.exception("a bug stopped a deployment", extra={"service": self.name})
-            return await self._failed(order.wanted, Wait(Reason.START_FAILED, BUG))
+            log.exception("a bug stopped what was done about a service", extra={"service": self.name})
+            return failed(Wait(Reason.START_FAILED, BUG))
         finally:
             self.account.syncing = self.account.candidate = None
             self.account.tell()
+
+    async def _deploy_after(self, before: Work | None, order: Order) -> Outcome:
+        if before is not None:
+            await asyncio.wait([before])
+        await self._wait_for(order.after)
+        return await self._deploy(order)
+
+    async def _leave_after(self, before: Work | None) -> Outcome:
+        if before is not None:
+            await asyncio.wait([before])
+        await self._whole(self.stage.leave())
+        log.info("removed", extra={"service": self.name})
+        return DONE
 
     async def _wait_for(self, others: Sequence[tuple[ServiceName, Work]]) -> None:
         for name, work in others:
             self.say(f"waiting for {name}")
             await asyncio.wait([work])
-            if work.result().state != "done":
-                raise Wait(Reason.DEPENDENCY_NOT_READY, f"{name}, on which it depends, did not become ready")
+            if outcome_of(work).state != "done":
+                raise dependency_not_ready(name)
 
     async def _deploy(self, order: Order) -> Outcome:
         self.say("preparing")
-        self.account.trouble = None
         await self.stage.refuse(order.wanted.prefix, "starting", f"{self.name} is starting")
         deployment = Deployment(self._shop, order.wanted, order.open_tree, order.sync, self)
         try:
             candidate = await deployment.prove()
             live = Live.from_candidate(candidate, order.wanted.ingredients, datetime.now(UTC))
-            await self._switch_whole(order.wanted, live)
+            try:
+                await self._whole(self._switch(order.wanted, live))
+            except BaseException as error:
+                if self.stage.live is not live:
+                    await asyncio.shield(deployment.throw_away(candidate, error))
+                raise
         finally:
             deployment.close()
         return await self._look_again(deployment, candidate, live)
@@ -240,20 +278,24 @@ class Lane:
             return DONE
         if trouble is None:
             return DONE
-        await self.stage.distrust(live, trouble)
-        return Outcome("failed", trouble)
-
-    async def _switch_whole(self, wanted: Wanted, live: Live) -> None:
-        """Half a switch is none: whoever cancels now waits for it."""
         self._switching = True
-        switch = asyncio.create_task(self._switch(wanted, live))
         try:
-            await asyncio.shield(switch)
-        except asyncio.CancelledError:
-            await asyncio.wait([switch])
-            switch.result()
+            await self.stage.distrust(live, trouble)
         finally:
             self._switching = False
+        return Outcome("failed", trouble)
+
+    async def _whole(self, step: Coroutine[object, object, None]) -> None:
+        """Half a switch is none: whoever cancels now waits for it."""
+        self._committed = True
+        task = asyncio.create_task(step)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            task.result()
+        finally:
+            self._committed = False
 
     async def _switch(self, wanted: Wanted, live: Live) -> None:
         await self.stage.switch(live, wanted.manifest.watch_window)
@@ -271,7 +313,7 @@ class Lane:
             self.account.word = Word(word.suspended)
             self._shop.journal.later(lambda entries: entries.note_service(self.name, held=None, held_digest=None))
 
-    async def _failed(self, wanted: Wanted, failure: Failure) -> Outcome:
+    def _failed(self, wanted: Wanted, failure: Failure) -> Outcome:
         self.account.trouble = failure
         if isinstance(failure, Stalled):
             self.account.failed[wanted.ingredients.digest] = failure
@@ -279,7 +321,13 @@ class Lane:
             self._try_again(failure)
         log.warning(failure.message, extra={"service": self.name, "reason": failure.reason})
         self.account.happened("ReleaseFailed", f"{failure.reason}: {failure.message}", self.account.candidate)
-        await self.stage.refuse(wanted.prefix, "failed", f"{self.name} could not be started")
+        self.stage.refuse_soon(wanted.prefix, "failed", f"{self.name} could not be started")
+        return Outcome("failed", failure)
+
+    def _could_not_leave(self, failure: Failure) -> Outcome:
+        self.account.trouble = failure
+        self._try_again(failure)
+        log.warning(failure.message, extra={"service": self.name, "reason": failure.reason})
         return Outcome("failed", failure)
 
     def _try_again(self, failure: Failure) -> None:
@@ -289,11 +337,17 @@ class Lane:
         self._retries += 1
         # Jitter, so that services that failed together do not come back together.
         pause *= random.uniform(0.9, 1.1)  # noqa: S311
-        self._retry_at = asyncio.get_running_loop().call_later(pause, self._retry)
+        self._retry_at = asyncio.get_running_loop().call_later(pause, self._its_time_has_come)
 
-    async def _remove(self, before: Work | None) -> Outcome:
-        if before is not None:
-            await asyncio.wait([before])
-        await self.stage.leave()
-        log.info("removed", extra={"service": self.name})
-        return DONE
+    def _its_time_has_come(self) -> None:
+        self._retry_at = None
+        self._retry()
+
+
+def outcome_of(work: Work) -> Outcome:
+    """What became of it; a task that was cancelled before its first step could not say so itself."""
+    return SUPERSEDED if work.cancelled() else work.result()
+
+
+def dependency_not_ready(name: ServiceName) -> Wait:
+    return Wait(Reason.DEPENDENCY_NOT_READY, f"{name}, on which it depends, is not ready")

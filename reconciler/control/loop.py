@@ -26,6 +26,7 @@ from reconciler.model.failure import Failure, Reason, Stalled, Wait
 from reconciler.model.names import Digest, ServiceName
 from reconciler.model.plan import Action, Verb, in_order, plan
 from reconciler.model.status import ActionStatus
+from reconciler.model.verdict import Report
 from reconciler.model.word import SILENT, Word
 from reconciler.source.mirror import Mirror
 from reconciler.store.rows import SyncRow
@@ -69,11 +70,15 @@ class Loop:
         self._departing: set[Lane] = set()
         self._concluding: set[asyncio.Task[None]] = set()
 
-    def restore(self, returned: Iterable[tuple[Live, Iterable[Past]]], failed: Failed, words: Words) -> None:
+    def restore(
+        self, returned: Iterable[tuple[Live, Iterable[Past], Report | None]], failed: Failed, words: Words
+    ) -> None:
         """Begin with what a former control left running, what it had tried in vain, and what people had said."""
         self._failed_before, self._words_before = failed, words
-        for live, past in returned:
-            self._lane(live.recipe.service, live.recipe.prefix).stage.restore(live, past)
+        for live, past, report in returned:
+            lane = self._lane(live.recipe.service, live.recipe.prefix)
+            lane.account.report = report
+            lane.stage.restore(live, past)
 
     async def drain(self) -> None:
         """Let everything that serves finish, and throw away what was being tried."""

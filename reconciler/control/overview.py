@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from reconciler import __version__
+from reconciler.control.actions import Actions
+from reconciler.control.boot import PAST_SEARCHED, newest_report
 from reconciler.control.lane import Lane
 from reconciler.control.live import Live
 from reconciler.control.loop import Loop
@@ -26,9 +29,11 @@ from reconciler.model.status import (
     ReleaseStatus,
     ServiceStatus,
     SourceStatus,
+    SuiteStatus,
     SyncStatus,
     WorkerStatus,
 )
+from reconciler.model.verdict import Report
 from reconciler.source.mirror import Mirror
 from reconciler.store.journal import Journal
 from reconciler.store.rows import ReleaseRow, SyncRow
@@ -36,12 +41,15 @@ from reconciler.worker.process import Worker
 
 
 class Overview:
-    def __init__(self, loop: Loop, mirror: Mirror, journal: Journal, logs: Path, planner: Planner) -> None:
+    def __init__(
+        self, loop: Loop, mirror: Mirror, journal: Journal, logs: Path, planner: Planner, actions: Actions
+    ) -> None:
         self._loop = loop
         self._mirror = mirror
         self._journal = journal
         self._logs = logs
         self._planner = planner
+        self.actions = actions
         self._started_at = datetime.now(UTC)
         self._source: Condition | None = None
 
@@ -75,6 +83,14 @@ class Overview:
 
     def logs(self, name: str) -> Path | None:
         return self._logs / name if name in self._loop.lanes else None
+
+    async def suite(self, name: str) -> dict[str, Any] | None:
+        report = self._loop.lanes[ServiceName(name)].account.report
+        if report is None:
+            # One that never served: its candidates are in the books.
+            page = await self._journal.releases(ServiceName(name), limit=PAST_SEARCHED)
+            report = newest_report(page.items)
+        return report.to_json() if report is not None else None
 
     async def request_sync(self, kind: str, actor: str, retry: bool = False) -> SyncStatus:
         request = await self._loop.triggers.ask(kind, actor, retry=retry)
@@ -140,10 +156,15 @@ def _service(lane: Lane) -> ServiceStatus:
         revision_changed=account.changed,
         environment=EnvironmentStatus(id=live.environment, packages=dict(live.packages)) if live else None,
         workers=tuple(_worker(worker, live.crew.restarts) for worker in live.crew.workers) if live else (),
+        suite=_suite(account.report) if account.report else None,
         problems=tuple(problem_status(problem) for problem in trouble.problems) if trouble else (),
         detail=trouble.detail if trouble else None,
         events=tuple(EventStatus(**asdict(event)) for event in account.events),
     )
+
+
+def _suite(report: Report) -> SuiteStatus:
+    return SuiteStatus(verdict=report.verdict.value, summary=report.summary, flaky=report.flaky, release=report.release)
 
 
 def _live(live: Live) -> ReleaseStatus:

@@ -3,9 +3,13 @@
 Every text in here has been redacted and cut by whoever made it; whoever shows it need not think of secrets.
 """
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
+from functools import cache
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from reconciler.model.problem import Problem
 from reconciler.model.suite.case import Part
@@ -130,8 +134,19 @@ class Report:
         why = f"{first.name}: {first.summary}" if first and self.verdict is Verdict.FAILED else reason
         return f"{told}; {why}" if why else told
 
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> "Report":
+        """What `to_json` told; raises `ValueError` when it is something else."""
+        known = {field.name for field in fields(cls)}
+        return _adapter().validate_python({name: value for name, value in told.items() if name in known})
+
     def to_json(self) -> dict[str, Any]:
         return {**_plain(asdict(self)), "flaky": self.flaky, "summary": self.summary}
+
+
+@cache
+def _adapter() -> "TypeAdapter[Report]":
+    return TypeAdapter(Report)
 
 
 def worst(verdicts: "tuple[Verdict, ...] | list[Verdict]") -> Verdict:
