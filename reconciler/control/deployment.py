@@ -5,6 +5,7 @@ journal before each side effect, so that the next control knows what was under w
 """
 
 import asyncio
+import logging
 import posixpath
 import shutil
 from collections import Counter
@@ -25,7 +26,13 @@ from reconciler.model.verdict import Report, Verdict
 from reconciler.source.tree import Tree
 from reconciler.store.journal import Journal
 from reconciler.store.rows import Phase
+from reconciler.store.unusable import StoreUnusable
 from reconciler.worker.crew import Crew, Engine
+from reconciler.worker.spec import ReleaseSpec
+
+log = logging.getLogger(__name__)
+
+SLOT_HELD = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +119,7 @@ class Deployment:
             )
         )
         self._say("starting")
-        spec = made.spec(release, environment.id, self._shop.folders)
-        async with self._shop.starts:
-            try:
-                crew = await self._shop.engine.start(spec)
-            except Failure as failure:
-                failure.problems = tuple(_in_repository(problem, made.folder) for problem in failure.problems)
-                raise
+        crew = await self._start(made.spec(release, environment.id, self._shop.folders), made.folder)
         journal.later(lambda entries: entries.advance(release, Phase.STARTED, now()))
         try:
             if self.wanted.manifest.gate == "tests":
@@ -131,8 +132,29 @@ class Deployment:
             raise
         return Candidate(release, made, lock, crew, begun_at)
 
+    async def _start(self, spec: ReleaseSpec, folder: str) -> Crew:
+        """Wait for a slot, but do not keep it from others for longer than an ordinary start takes."""
+        starting: asyncio.Task[Crew] | None = None
+        try:
+            async with self._shop.starts:
+                starting = asyncio.create_task(self._shop.engine.start(spec))
+                await asyncio.wait([starting], timeout=SLOT_HELD)
+            return await starting
+        except Failure as failure:
+            failure.problems = tuple(_in_repository(problem, folder) for problem in failure.problems)
+            raise
+        except asyncio.CancelledError:
+            if starting is not None:
+                starting.cancel()
+                await asyncio.wait([starting])
+                if not starting.cancelled() and starting.exception() is None:
+                    await starting.result().discard()
+            raise
+
     async def _play(self, crew: Crew) -> Report:
         self._say("playing its suite")
+        if not crew.ready:
+            raise Stalled(Reason.START_FAILED, f"{crew.spec.release} {crew.last_exit or 'ended'} before its suite")
         release, gate = crew.spec.release, self._shop.gate
         report = await gate.play(self.wanted, crew, self._open_tree())
         self._watcher.played(report)
@@ -170,16 +192,25 @@ class Deployment:
         home = folders.release(wanted.name, release)
         await asyncio.to_thread(self._open_tree().write, wanted.folder, home, wanted.watched)
 
+    async def throw_away(self, candidate: Candidate, error: BaseException) -> None:
+        """It proved itself, and the switch to it failed."""
+        await candidate.crew.discard()
+        await self._record(candidate.release, _as_failure(error))
+
     async def _record(self, release: ReleaseId, failure: Failure) -> None:
-        await self._shop.journal.fail(
-            release,
-            failure.reason,
-            failure.message,
-            now(),
-            problems=failure.problems,
-            detail=failure.detail,
-            remember=isinstance(failure, Stalled),
-        )
+        try:
+            await self._shop.journal.fail(
+                release,
+                failure.reason,
+                failure.message,
+                now(),
+                problems=failure.problems,
+                detail=failure.detail,
+                remember=isinstance(failure, Stalled),
+            )
+        except StoreUnusable:
+            # Why it failed matters more than that it could not be written down.
+            log.exception("a failure could not be written down", extra={"service": self.wanted.name})
         home = self._shop.folders.release(self.wanted.name, release)
         await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Literal
 
 from reconciler.control.deployment import Workshop
-from reconciler.control.lane import BUG, Lane, Order, Outcome, Work
+from reconciler.control.lane import BUG, Lane, Order, Outcome, Work, dependency_not_ready, outcome_of
 from reconciler.control.live import Live, Past
 from reconciler.control.reading import Reader
 from reconciler.control.stopwatch import Stopwatch
@@ -24,15 +24,18 @@ from reconciler.control.upkeep import Upkeep
 from reconciler.control.wanted import Reading, Unfit, Wanted, Wish
 from reconciler.model.failure import Failure, Reason, Stalled, Wait
 from reconciler.model.names import Digest, ServiceName
-from reconciler.model.plan import Action, Verb, in_order, plan
+from reconciler.model.plan import Action, Verb, decide, in_order, plan
 from reconciler.model.status import ActionStatus
 from reconciler.model.verdict import Report
 from reconciler.model.word import SILENT, Word
 from reconciler.source.mirror import Mirror
 from reconciler.store.rows import SyncRow
+from reconciler.store.unusable import StoreUnusable
 from reconciler.worker.zygote import Zygotes
 
 log = logging.getLogger(__name__)
+
+STORE_RETRY = 5.0
 
 
 Failed = dict[ServiceName, Mapping[Digest, Failure]]
@@ -67,6 +70,8 @@ class Loop:
         self._failed_before: Failed = {}
         self._words_before: Words = {}
         self._unsettled: set[ServiceName] = set()
+        """Not known to be what git asks for: only these cost a sync any thought."""
+        self._newest = 0
         self._departing: set[Lane] = set()
         self._concluding: set[asyncio.Task[None]] = set()
 
@@ -83,8 +88,7 @@ class Loop:
     async def drain(self) -> None:
         """Let everything that serves finish, and throw away what was being tried."""
         lanes = [*self.lanes.values(), *self._departing]
-        for lane in lanes:
-            lane.stop()
+        await asyncio.gather(*(lane.stop() for lane in lanes))
         await asyncio.gather(*(lane.settle() for lane in lanes))
 
     def source_failed(self, failure: Failure) -> None:
@@ -120,27 +124,30 @@ class Loop:
         with watch.phase("read"):
             tree = self._mirror.tree(revision.sha)
             reading = await asyncio.to_thread(self._reader.read, tree, revision)
+            # From here on it is a state, not an edge: whatever goes wrong below, the next sync still knows of it.
+            self._unsettled |= reading.changed
         with watch.phase("plan"):
             if request.retry:
                 await self._forgive()
             actions = self._plan(reading)
         self.seen = Seen(str(revision), self.seen.applied, None, reading)
         self._journal.later(lambda entries: entries.record_revision(request.sync, revision))
+        await self._announce(actions, reading)
         await self._traffic.know(reading.mount)
-        work = await self._apply(actions, reading, request)
+        work = self._apply(actions, reading, request)
         self._conclude_later(request, reading, actions, work, watch)
 
     def _plan(self, reading: Reading) -> tuple[Action, ...]:
         """Only what changed, and what is not yet as it should be, costs any thought."""
-        names = reading.changed | (self._unsettled & (reading.wishes.keys() | self.lanes.keys()))
         if not reading.wishes and self.lanes and not reading.allow_empty:
             raise empty_listing(len(self.lanes))
+        self._unsettled = {name for name in self._unsettled if name in reading.wishes or name in self.lanes}
+        names = self._unsettled
         desired = {name: reading.wishes[name].desired() for name in names if name in reading.wishes}
         running = {name: self.lanes[name].running() for name in names if name in self.lanes}
         return plan(desired, running)
 
-    async def _apply(self, actions: tuple[Action, ...], reading: Reading, request: Request) -> dict[ServiceName, Work]:
-        await self._announce(actions, reading)
+    def _apply(self, actions: tuple[Action, ...], reading: Reading, request: Request) -> dict[ServiceName, Work]:
         needs = {
             action.service: wish.manifest.depends_on
             for action in actions
@@ -173,21 +180,41 @@ class Loop:
         if lane is None:
             return None
         wish, revision = reading.wishes.get(action.service), str(reading.revision)
+        if action.verb is Verb.REMOVE:
+            return lane.remove()
         begins = action.verb in (Verb.START, Verb.REPLACE) and lane.account.word.suspended is None
         if begins and isinstance(wish, Wanted):
-            self._unsettled.add(action.service)
-            after = [(name, work[name]) for name in map(ServiceName, wish.manifest.depends_on) if name in work]
-            open_tree = partial(self._mirror.tree, reading.revision.sha)
-            return lane.pursue(Order(wish, open_tree, request.sync, after))
-        if action.verb is Verb.REMOVE:
-            self._unsettled.discard(action.service)
-            return lane.remove()
+            return self._begin(lane, wish, reading, request, work)
         if action.verb is Verb.KEEP:
-            self._unsettled.discard(action.service)
             lane.keep(revision)
-            return None
-        lane.hold(revision, _why_held(lane, wish), suspended=isinstance(wish, Wanted) and wish.manifest.suspend)
+        else:
+            suspended = isinstance(wish, Wanted) and wish.manifest.suspend
+            lane.hold(revision, _why_held(lane, wish), suspended=suspended)
+        if not lane.busy:
+            self._unsettled.discard(action.service)
         return None
+
+    def _begin(
+        self, lane: Lane, wish: Wanted, reading: Reading, request: Request, work: Mapping[ServiceName, Work]
+    ) -> Work | None:
+        if lane.is_waiting_for(wish.ingredients.digest) and not request.retry:
+            return None
+        needed = [ServiceName(name) for name in wish.manifest.depends_on]
+        missing = next((name for name in needed if name not in work and not self._follows_git(name, reading)), None)
+        if missing is not None:
+            lane.hold(str(reading.revision), dependency_not_ready(missing))
+            return None
+        after = [(name, work[name]) for name in needed if name in work]
+        open_tree = partial(self._mirror.tree, reading.revision.sha)
+        return lane.pursue(Order(wish, open_tree, request.sync, after))
+
+    def _follows_git(self, name: ServiceName, reading: Reading) -> bool:
+        """Whether what serves is what git asks for. A service that is not there keeps nobody waiting."""
+        wish, lane = reading.wishes.get(name), self.lanes.get(name)
+        if wish is None or lane is None or lane.account.suspended:
+            return True
+        live = lane.stage.live
+        return isinstance(wish, Wanted) and live is not None and live.ingredients == wish.ingredients
 
     def _conclude_later(
         self,
@@ -213,19 +240,63 @@ class Loop:
         with watch.phase("apply"):
             if work:
                 await asyncio.wait(work.values())
-        outcomes = {name: task.result() for name, task in work.items()}
-        for name, outcome in outcomes.items():
-            if outcome.state == "done":
-                self._unsettled.discard(name)
-            if name not in reading.wishes and not self.lanes[name].busy:
-                self._depart(self.lanes.pop(name))
-        told = tuple(_told(action, outcomes.get(action.service)) for action in actions if action.verb is not Verb.KEEP)
+        outcomes = {name: outcome_of(task) for name, task in work.items()}
+        for name in work:
+            self._look_back(name)
+        if any(outcome.state == "done" for outcome in outcomes.values()):
+            self._wake_dependents(frozenset(outcomes))
+        told = tuple(
+            _told(action, outcomes.get(action.service) or self._left_undone(action))
+            for action in actions
+            if action.verb is not Verb.KEEP
+        )
         state = _state(told, meant={action.service for action in actions if action.meant})
-        if state == "done":
+        if state == "done" and self._is_newest(request):
             self.seen = replace(self.seen, applied=str(reading.revision))
         kept = len(reading.wishes) - sum(1 for one in told if one.service in reading.wishes)
         await self._finish(request, state, watch, actions=told, kept=kept)
         await self._upkeep.tidy(work.keys())
+
+    def _look_back(self, name: ServiceName) -> None:
+        """Work on a service has ended: has it become what git asks for by now?"""
+        lane = self.lanes.get(name)
+        if lane is None or lane.busy:
+            return
+        if lane.left:
+            self._unsettled.discard(name)
+            self._depart(self.lanes.pop(name))
+        elif self._plan_of(name, lane).verb in (Verb.KEEP, Verb.HOLD):
+            self._unsettled.discard(name)
+        else:
+            # Git changed its mind while something was being finished; or it failed, and has a timer of its own.
+            self._unsettled.add(name)
+            if lane.account.trouble is None:
+                self._ask_to_retry()
+
+    def _plan_of(self, name: ServiceName, lane: Lane) -> Action:
+        wish = self.seen.reading.wishes.get(name) if self.seen.reading is not None else None
+        return decide(name, wish.desired() if wish is not None else None, lane.running())
+
+    def _wake_dependents(self, done: frozenset[ServiceName]) -> None:
+        """Somebody may have waited for these, with no timer of his own."""
+        wishes = self.seen.reading.wishes if self.seen.reading is not None else {}
+        waiting = (wishes.get(name) for name in self._unsettled)
+        if any(isinstance(wish, Wanted) and not done.isdisjoint(wish.manifest.depends_on) for wish in waiting):
+            self._ask_to_retry()
+
+    def _left_undone(self, action: Action) -> Outcome | None:
+        """It was to begin and did not: it waits for its time, or for somebody else."""
+        lane = self.lanes.get(action.service)
+        if action.verb not in (Verb.START, Verb.REPLACE) or lane is None or lane.account.trouble is None:
+            return None
+        return Outcome("failed", lane.account.trouble)
+
+    def _is_newest(self, request: Request) -> bool:
+        """Syncs may end in another order than they began; an older one has nothing to say about the present."""
+        if int(request.sync) < self._newest:
+            return False
+        self._newest = int(request.sync)
+        return True
 
     async def _give_up(self, request: Request, failure: Exception, watch: Stopwatch) -> None:
         """Nothing could be followed: everything keeps running, and says so. An error is never a deletion."""
@@ -244,31 +315,41 @@ class Loop:
         actions: tuple[ActionStatus, ...] = (),
         kept: int = 0,
     ) -> None:
-        await self._journal.finish_sync(
-            request.sync,
-            state,
-            datetime.now(UTC),
-            message=message,
-            actions=[one.model_dump(mode="json") for one in actions],
-            kept=kept,
-            phases=[phase.model_dump(mode="json") for phase in watch.phases],
-        )
-        row = await self._journal.sync(request.sync)
-        self.last_sync = row
+        try:
+            await self._journal.finish_sync(
+                request.sync,
+                state,
+                datetime.now(UTC),
+                message=message,
+                actions=[one.model_dump(mode="json") for one in actions],
+                kept=kept,
+                phases=[phase.model_dump(mode="json") for phase in watch.phases],
+            )
+            row = await self._journal.sync(request.sync)
+        except StoreUnusable:
+            log.exception("a sync could not be written down", extra={"sync": request.sync})
+        else:
+            self.last_sync = row if self._is_newest(request) else self.last_sync
         self.first_sync_finished.set()
 
     def _depart(self, lane: Lane) -> None:
         """It is no service any more, and its last worker may still be finishing something."""
         self._departing.add(lane)
-        task = asyncio.create_task(lane.settle())
+        task = asyncio.create_task(self._see_off(lane))
         self._concluding.add(task)
         task.add_done_callback(self._concluding.discard)
-        task.add_done_callback(lambda _: self._departing.discard(lane))
+
+    async def _see_off(self, lane: Lane) -> None:
+        await lane.settle()
+        self._departing.discard(lane)
+        await self._upkeep.tidy([lane.name])
 
     async def _forgive(self) -> None:
         await self._journal.forgive()
-        for lane in self.lanes.values():
-            lane.account.failed.clear()
+        for name, lane in self.lanes.items():
+            if lane.account.failed:
+                lane.account.failed.clear()
+                self._unsettled.add(name)
         self._failed_before.clear()
 
     def _ask_to_retry(self) -> None:
@@ -277,7 +358,13 @@ class Loop:
         task.add_done_callback(self._concluding.discard)
 
     async def _retry(self) -> None:
-        await self.triggers.ask("retry", "reconciler")
+        while True:
+            try:
+                await self.triggers.ask("retry", "reconciler")
+            except StoreUnusable:
+                await asyncio.sleep(STORE_RETRY)
+            else:
+                return
 
 
 def _why_held(lane: Lane, wish: Wish | None) -> Failure | None:

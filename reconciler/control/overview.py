@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from reconciler import __version__
 from reconciler.control.actions import Actions
 from reconciler.control.boot import PAST_SEARCHED, newest_report
 from reconciler.control.lane import Lane
 from reconciler.control.live import Live
-from reconciler.control.loop import Loop
+from reconciler.control.loop import Loop, Seen
 from reconciler.control.planning import Planner, problem_status
 from reconciler.model.failure import Failure, Reason
 from reconciler.model.names import ServiceName, SyncId
@@ -75,22 +74,22 @@ class Overview:
         )
 
     def services(self) -> Sequence[ServiceStatus]:
-        return [_service(lane) for _, lane in sorted(self._loop.lanes.items())]
+        return [_service(lane, self._loop.seen) for _, lane in sorted(self._loop.lanes.items())]
 
     def service(self, name: str) -> ServiceStatus | None:
         lane = self._loop.lanes.get(ServiceName(name))
-        return _service(lane) if lane is not None else None
+        return _service(lane, self._loop.seen) if lane is not None else None
 
     def logs(self, name: str) -> Path | None:
         return self._logs / name if name in self._loop.lanes else None
 
-    async def suite(self, name: str) -> dict[str, Any] | None:
+    async def suite(self, name: str) -> Report | None:
         report = self._loop.lanes[ServiceName(name)].account.report
         if report is None:
             # One that never served: its candidates are in the books.
             page = await self._journal.releases(ServiceName(name), limit=PAST_SEARCHED)
             report = newest_report(page.items)
-        return report.to_json() if report is not None else None
+        return report
 
     async def request_sync(self, kind: str, actor: str, retry: bool = False) -> SyncStatus:
         request = await self._loop.triggers.ask(kind, actor, retry=retry)
@@ -141,9 +140,12 @@ def _true(lane: Lane) -> tuple[Condition, ...]:
     return tuple(condition for condition in lane.account.conditions if condition.status == "True")
 
 
-def _service(lane: Lane) -> ServiceStatus:
+def _service(lane: Lane, seen: Seen) -> ServiceStatus:
     live, account = lane.stage.live, lane.account
     trouble = account.trouble
+    # A service that a revision did not touch follows it all the same, without anybody having had to say so.
+    attempted = seen.attempted or account.attempted
+    in_step = live is not None and trouble is None and not lane.busy and not account.suspended
     return ServiceStatus(
         name=lane.name,
         description=live.recipe.description if live else None,
@@ -151,8 +153,8 @@ def _service(lane: Lane) -> ServiceStatus:
         conditions=account.conditions,
         live=_live(live) if live else None,
         candidate=account.candidate,
-        revision_attempted=account.attempted,
-        revision_applied=account.applied,
+        revision_attempted=attempted,
+        revision_applied=attempted if in_step and account.word.held is None else account.applied,
         revision_changed=account.changed,
         environment=EnvironmentStatus(id=live.environment, packages=dict(live.packages)) if live else None,
         workers=tuple(_worker(worker, live.crew.restarts) for worker in live.crew.workers) if live else (),

@@ -22,6 +22,7 @@ from reconciler.model.names import EnvironmentId, ReleaseId, ServiceName
 from reconciler.model.word import Word
 from reconciler.store.journal import Journal, Transaction
 from reconciler.store.rows import Phase
+from reconciler.store.unusable import StoreUnusable
 from reconciler.worker.crew import CRASH_WINDOW, Crew, crash_loop
 
 log = logging.getLogger(__name__)
@@ -45,22 +46,30 @@ class Stage:
         self._window = 0.0
         self._watching: asyncio.Task[None] | None = None
         self._crashed = asyncio.Event()
-        self._behind: set[asyncio.Task[None]] = set()
+        self._leaving: dict[ReleaseId, EnvironmentId] = {}
+        """Still finishing what they began, out of their folders and environments."""
+        self._drains: set[asyncio.Task[None]] = set()
+        self._telling: set[asyncio.Task[None]] = set()
 
     @property
     def releases(self) -> set[ReleaseId]:
         """Those whose folders must stay."""
-        return {past.release for past in self.past} | ({self.live.release} if self.live else set())
+        named = {past.release for past in self.past} | self._leaving.keys()
+        return named | ({self.live.release} if self.live else set())
 
     @property
     def environments(self) -> set[EnvironmentId]:
-        return {past.environment for past in self.past} | ({self.live.environment} if self.live else set())
+        named = {past.environment for past in self.past} | set(self._leaving.values())
+        return named | ({self.live.environment} if self.live else set())
 
     def restore(self, live: Live, past: Iterable[Past]) -> None:
         """Take up what a former control left."""
         self.live = live
         self.past.extend(past)
+        self._account.serving = str(live)
+        self._account.attempted = self._account.applied = self._account.changed = live.recipe.revision
         self._attend(live)
+        self._account.tell()
 
     async def switch(self, new: Live, window: float) -> None:
         async with self._turn:
@@ -93,7 +102,7 @@ class Stage:
             self._let_go_of_parked()
             others = [past for past in self.past if past.release != good.release]
             self.past = deque([*others, Past(live.release, live.environment)], PAST_KEPT)
-            self._retire(live.crew)
+            self._retire(live)
             account.word, account.trouble, account.rolled_back = word, None, None
             account.applied = account.changed = good.recipe.revision
             account.tell()
@@ -106,7 +115,7 @@ class Stage:
                 return False
             fresh = replace(live, crew=crew)
             await self._turn_to(fresh)
-            self._retire(live.crew)
+            self._retire(live)
             if self._parked is not None:
                 self._begin_to_watch(fresh, self._parked)
             if self._account.trouble is not None and self._account.trouble.reason is Reason.CRASH_LOOP:
@@ -131,42 +140,49 @@ class Stage:
     async def leave(self) -> None:
         """The service is gone from git: unmount it, and let what serves finish."""
         async with self._turn:
-            self._let_go_of_parked()
-            live, self.live = self.live, None
             await self._journal.forget(self._account.name, datetime.now(UTC))
+            self._let_go_of_parked()
+            self.past.clear()
+            live, self.live = self.live, None
+            self._account.serving = None
             if live is not None:
+                _ignore(live.crew)
                 self._traffic.drain(live.crew.workers)
             await self._traffic.remove(self.prefix)
             if live is not None:
-                self._retire(live.crew)
+                self._retire(live)
         self._account.happened("ServiceRemoved", "git no longer holds it")
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """The platform is going down: what serves may finish."""
-        self._let_go_of_parked()
-        if self.live is not None:
-            self._retire(self.live.crew)
+        async with self._turn:
+            self._let_go_of_parked()
+            if self.live is not None:
+                self._retire(self.live)
 
     async def settle(self) -> None:
         """Wait until everybody who was to go has gone."""
-        while self._behind:
-            await asyncio.wait(self._behind)
+        while self._drains:
+            await asyncio.wait(self._drains)
 
     async def refuse(self, prefix: str, code: str, message: str) -> None:
         """Say why nobody serves, unless somebody does."""
         if self.live is None:
             await self._traffic.refuse(prefix, self._account.name, code, message)
 
+    def refuse_soon(self, prefix: str, code: str, message: str) -> None:
+        self._tell_soon(self.refuse(prefix, code, message))
+
     async def _turn_to(self, new: Live) -> Live | None:
-        """Turn the traffic, and say who had it."""
-        old = self.live
+        """Turn the traffic, and say who had it. Only the new crew is listened to from the first moment on."""
+        old, self.live = self.live, new
         if old is not None:
+            _ignore(old.crew)
             self._traffic.drain(old.crew.workers)
         self._traffic.drained(new.crew.workers)
-        await self._traffic.point(new.recipe.prefix, new.crew)
-        self.live = new
-        self._account.serving = str(new)
         self._attend(new)
+        self._account.serving = str(new)
+        await self._traffic.point(new.recipe.prefix, new.crew)
         if self.prefix != new.recipe.prefix:
             await self._traffic.remove(self.prefix)
             self.prefix = new.recipe.prefix
@@ -176,7 +192,7 @@ class Stage:
 
     def _watch_or_retire(self, new: Live, old: Live, window: float) -> None:
         if window <= 0 or not old.crew.ready:
-            self._retire(old.crew)
+            self._retire(old)
             return
         _ignore(old.crew)
         old.crew.park()
@@ -200,33 +216,40 @@ class Stage:
                 return
             self._parked = None
             if trouble is None or not old.crew.ready:
-                self._retire(old.crew)
+                self._retire(old)
             else:
                 await self._take_back(new, old, trouble)
 
     async def _take_back(self, bad: Live, good: Live, trouble: Stalled) -> None:
         """The previous release is ready: it has the traffic again before anybody has read why."""
         good.crew.resume()
+        await self._write_down(bad, good, trouble)
         await self._turn_to(good)
         self.past = deque((past for past in self.past if past.release != good.release), PAST_KEPT)
-        account, at = self._account, datetime.now(UTC)
+        account = self._account
         account.trouble = account.failed[bad.ingredients.digest] = trouble
         account.rolled_back = f"{trouble.message}; {good.release} took the traffic back"
-        account.changed = good.recipe.revision
+        account.applied = account.changed = good.recipe.revision
         account.tell()
-        await self._journal.write(
-            partial(_write_rollback, service=account.name, bad=bad, good=good, why=trouble, at=at)
-        )
-        self._retire(bad.crew)
+        self._retire(bad)
         account.happened("RolledBack", account.rolled_back, bad.release)
         log.warning(account.rolled_back, extra={"service": account.name, "reason": trouble.reason})
+
+    async def _write_down(self, bad: Live, good: Live, trouble: Stalled) -> None:
+        """The truth first, as always; but a full disk is no reason to leave the traffic with what does not work."""
+        at = datetime.now(UTC)
+        write = partial(_write_rollback, service=self._account.name, bad=bad, good=good, why=trouble, at=at)
+        try:
+            await self._journal.write(write)
+        except StoreUnusable:
+            log.exception("a rollback could not be written down", extra={"service": self._account.name})
 
     def _let_go_of_parked(self) -> None:
         """Nobody goes back further than one release by himself."""
         self._stop_watching()
         parked, self._parked = self._parked, None
         if parked is not None:
-            self._retire(parked.crew)
+            self._retire(parked)
 
     # Workers that come and go
 
@@ -235,13 +258,15 @@ class Stage:
         live.crew.on_crash_loop = self._crash_looped
 
     def _crew_changed(self, crew: Crew) -> None:
+        if self.live is None or self.live.crew is not crew:
+            return
         if crew.crashes:
             self._crashed.set()
         if crew.crash_looping and not crew.ready:
             name = self._account.name
-            self._soon(self._traffic.refuse(self.prefix, name, "crash_loop", f"{name} keeps crashing"))
+            self._tell_soon(self._traffic.refuse(self.prefix, name, "crash_loop", f"{name} keeps crashing"))
         else:
-            self._soon(self._traffic.point(self.prefix, crew))
+            self._tell_soon(self._traffic.point(self.prefix, crew))
         self._account.tell()
 
     def _crash_looped(self, crew: Crew) -> None:
@@ -260,23 +285,28 @@ class Stage:
             self._account.trouble = None
             self._account.tell()
 
-    def _retire(self, crew: Crew) -> None:
-        _ignore(crew)
-        self._soon(self._drain(crew))
+    def _retire(self, live: Live) -> None:
+        _ignore(live.crew)
+        self._leaving[live.release] = live.environment
+        task = asyncio.create_task(self._drain(live))
+        self._drains.add(task)
+        task.add_done_callback(self._drains.discard)
 
-    async def _drain(self, crew: Crew) -> None:
-        workers = await crew.retire()
+    async def _drain(self, live: Live) -> None:
+        try:
+            workers = await live.crew.retire()
+        finally:
+            self._leaving.pop(live.release, None)
         self._traffic.drained(workers)
-        release = crew.spec.release
-        self._journal.later(partial(_write_retired, release=release, at=datetime.now(UTC)))
+        self._journal.later(partial(_write_retired, release=live.release, at=datetime.now(UTC)))
         for worker in workers:
             if worker.cut.total:
                 log.warning("the drain cut what was not finished", extra={"worker": worker.id, "cut": str(worker.cut)})
 
-    def _soon(self, work: Coroutine[object, object, None]) -> None:
+    def _tell_soon(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
-        self._behind.add(task)
-        task.add_done_callback(self._behind.discard)
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
 
 
 def _ignore(crew: Crew) -> None:

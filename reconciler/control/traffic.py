@@ -14,6 +14,8 @@ from reconciler.worker.crew import Crew
 from reconciler.worker.process import Worker
 
 STARTING = "starting"
+FEW = 50
+"""New routes that are told one by one; the whole table is longer than these."""
 
 
 class Traffic:
@@ -45,10 +47,11 @@ class Traffic:
             if prefix not in self._routes
         }
         self._routes |= new
-        if len(new) == 1:
-            await self._client.route(*new.popitem())
-        elif new:
+        if len(new) > FEW:
             await self._tell_all()
+            return
+        for prefix, route in new.items():
+            await self._client.route(prefix, route)
 
     async def point(self, prefix: str, crew: Crew) -> None:
         """The switch: when this returns, no connection goes to anybody but these workers."""
@@ -61,10 +64,10 @@ class Traffic:
 
     async def remove(self, prefix: str) -> None:
         if self._routes.pop(prefix, None) is not None:
-            await self._client.remove(prefix, self._draining.values())
+            await self._client.remove(prefix)
 
     def drain(self, workers: Iterable[Worker]) -> None:
-        """From the next change on, these get nothing new but may hand connections back."""
+        """These get nothing new from the next change on, but may hand connections back, to a new gateway too."""
         self._draining.update({worker.id: _address(worker) for worker in workers})
 
     def drained(self, workers: Iterable[Worker]) -> None:
@@ -84,7 +87,7 @@ class Traffic:
 
     async def _tell(self, prefix: str, route: Route) -> None:
         self._routes[prefix] = route
-        await self._client.route(prefix, route, self._draining.values())
+        await self._client.route(prefix, route)
 
     async def _tell_all(self) -> None:
         await self._client.table(await self._whole_table())

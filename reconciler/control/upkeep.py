@@ -29,8 +29,10 @@ class Upkeep:
         async with self._one_at_a_time:
             removed = [await self._remove_releases(name) for name in changed]
             if any(removed):
-                self._zygotes.stop_others(self._in_use())
-                await self._shop.environments.collect(lambda one: one in self._in_use())
+                in_use = self._in_use()
+                self._zygotes.stop_others(in_use)
+                # Asked anew only about those that are about to go: meanwhile somebody may have come to need one.
+                await self._shop.environments.collect(lambda one: one in in_use or one in self._in_use())
 
     async def _remove_releases(self, name: ServiceName) -> int:
         home = self._shop.folders.releases / name
