@@ -159,7 +159,10 @@ class Zygote:
             return
         self._children[child.pid] = child
         started = kernel.start_time(child.pid)
-        self._send(client, {"op": "forked", "worker": spec.worker, "pid": child.pid, "started": started})
+        told = self._send(client, {"op": "forked", "worker": spec.worker, "pid": child.pid, "started": started})
+        if not told:
+            # Whoever asked for it is gone, and nobody else knows that it exists.
+            os.kill(child.pid, signal.SIGKILL)
 
     def _give_birth(self, spec: Spec) -> Child:
         with contextlib.ExitStack() as for_child:

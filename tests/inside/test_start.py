@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.inside.worker import INHERITED
-from tests.inside.stage import Zygote
+from tests.inside.stage import Wire, Zygote, paused
 from tests.waiting import until_sync
 
 HELLO = """
@@ -307,6 +307,17 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_a_worker_that_nobody_can_be_told_of_does_not_stay(zygote: Zygote) -> None:
+    """Control was killed between its question and the answer: the next one could not find what came of it."""
+    spec = zygote.spec({"router.py": HELLO})
+    asking = Wire(str(zygote.run / "z.sock"))
+    with paused(zygote.process.pid):
+        asking.send({"op": "fork", "spec": spec})
+        asking.close()
+    assert zygote.wire.next("exited", worker=spec["worker"])["status"] == signal.SIGKILL
+    assert not zygote.children()
 
 
 def test_limits_hold(zygote: Zygote) -> None:
