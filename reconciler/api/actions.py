@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from reconciler.api.access import Caller, scope
 from reconciler.api.asked import Asked, Name
 from reconciler.api.problems import described
+from reconciler.api.reports import SuiteReport
 from reconciler.model.refusal import Refusal, Unknown
 from reconciler.model.status import ActionTaken
 
@@ -52,10 +53,10 @@ async def restart(platform: Asked, name: Name, caller: MayDeploy) -> ActionTaken
 
 
 @router.post("/v1/services/{name}/test")
-async def test(platform: Asked, name: Name, _caller: MayDeploy) -> dict[str, Any]:
+async def test(platform: Asked, name: Name, _caller: MayDeploy) -> SuiteReport:
     """Play the suite against the live release, and say what it concluded. Changes nothing for anyone."""
     with _refusals():
-        return (await platform.actions.test(name)).to_json()
+        return SuiteReport.of(await platform.actions.test(name))
 
 
 @contextmanager

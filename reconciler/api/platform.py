@@ -6,7 +6,7 @@ with thousands of services; the others may take their time.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from reconciler.model.failure import UnknownRevision as UnknownRevision
 from reconciler.model.status import ActionTaken, PlanStatus, PlatformStatus, ReleaseStatus, ServiceStatus, SyncStatus
@@ -44,7 +44,7 @@ class Platform(Protocol):
     def logs(self, name: str) -> Path | None:
         """The folder of a service's log files; it need not exist yet. None: no such service."""
 
-    async def suite(self, name: str) -> dict[str, Any] | None:
+    async def suite(self, name: str) -> Report | None:
         """What the suite of a service that exists concluded last, in full; None before it was played."""
 
     async def request_sync(self, kind: str, actor: str, retry: bool = False) -> SyncStatus: ...

@@ -1,6 +1,6 @@
 """The services: their status, their releases, what they said."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -10,6 +10,7 @@ from reconciler.api.asked import Asked, Name, no_service
 from reconciler.api.logs import Filter, Followers, as_text, follow, moment, newest
 from reconciler.api.pages import After, Limit, Page, page_of_newest, page_of_services
 from reconciler.api.problems import described
+from reconciler.api.reports import SuiteReport
 from reconciler.model.status import ReleaseStatus, ServiceStatus
 
 router = APIRouter(tags=["services"], dependencies=[Depends(scope("read"))])
@@ -55,14 +56,14 @@ async def releases(platform: Asked, name: Name, limit: Limit = 50, after: After 
 
 
 @router.get("/v1/services/{name}/suite", responses=described(404))
-async def suite(platform: Asked, name: Name) -> dict[str, Any]:
+async def suite(platform: Asked, name: Name) -> SuiteReport:
     """What its suite concluded last, in full: about the live release, or a candidate that was thrown away for it."""
     if platform.service(name) is None:
         raise no_service(name)
     told = await platform.suite(name)
     if told is None:
         raise HTTPException(404, f"no suite of {name} was played yet")
-    return told
+    return SuiteReport.of(told)
 
 
 @router.get(

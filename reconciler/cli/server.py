@@ -41,8 +41,8 @@ class Server:
         with self._ask("GET", path, query, ANSWERS_WITHIN) as response:
             return _decode(response.read(), self.url)
 
-    def post(self, path: str, **query: Query) -> Any:
-        with self._ask("POST", path, query, ANSWERS_WITHIN) as response:
+    def post(self, path: str, *, body: Any = None, within: float = ANSWERS_WITHIN, **query: Query) -> Any:
+        with self._ask("POST", path, query, within, body) as response:
             return _decode(response.read(), self.url)
 
     def lines(self, path: str, *, endless: bool, **query: Query) -> Iterator[Any]:
@@ -64,14 +64,16 @@ class Server:
 
     @contextmanager
     def _ask(
-        self, method: str, path: str, query: dict[str, Query], timeout: float | None
+        self, method: str, path: str, query: dict[str, Query], timeout: float | None, body: Any = None
     ) -> Iterator[http.client.HTTPResponse]:
         parts = urlsplit(self.url)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         connection = kind(parts.hostname or "", parts.port, timeout=timeout)
         headers = {"Authorization": f"Bearer {self.token}", "Accept": "application/json"}
         try:
-            connection.request(method, parts.path.rstrip("/") + path + _encode(query), headers=headers)
+            content = None if body is None else json.dumps(body)
+            headers |= {} if content is None else {"Content-Type": "application/json"}
+            connection.request(method, parts.path.rstrip("/") + path + _encode(query), content, headers)
             response = connection.getresponse()
             if response.status >= 400:
                 raise self._refusal(response)

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from reconciler.api.platform import UnknownRevision
+from reconciler.model.refusal import Refusal, Unknown
 from reconciler.model.status import (
     ActionStatus,
+    ActionTaken,
     Condition,
     ConditionType,
     EnvironmentStatus,
@@ -22,7 +24,34 @@ from reconciler.model.status import (
     SyncStatus,
     WorkerStatus,
 )
+from reconciler.model.suite.expectation import Mismatch
+from reconciler.model.verdict import CaseResult, Outcome, Report, SuiteResult, Verdict
 
+PASSED = Report("tasks", "tasks-1", Verdict.PASSED)
+FAILED = Report(
+    "red",
+    "red-1",
+    Verdict.FAILED,
+    (
+        SuiteResult(
+            "tests.yaml",
+            "services/red/tests.yaml",
+            Verdict.FAILED,
+            cases=(
+                CaseResult(
+                    "says hello",
+                    "cases",
+                    Outcome.FAILED,
+                    "services/red/tests.yaml",
+                    4,
+                    mismatches=(Mismatch("status", "200", "500", None, "services/red/tests.yaml", 5),),
+                    curl="curl -i http://127.0.0.1:8000/api/red/hello",
+                    hurl="GET {{base_url}}/hello\nHTTP 200\n",
+                ),
+            ),
+        ),
+    ),
+)
 SINCE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 REVISION = "main@sha1:" + "0123456789" * 4
 
@@ -81,6 +110,42 @@ def sync(number: int, state: Any = "done", *actions: ActionStatus, **changes: An
     return SyncStatus(**{**given, "state": state, "actions": actions, "kept": 3, **changes})
 
 
+class Wishes:
+    """Carries out whatever is asked, but for releases and services that are not there."""
+
+    def __init__(self, platform: "Still") -> None:
+        self._platform = platform
+        self.asked: list[tuple[str, str, str | None]] = []
+
+    async def rollback(self, name: str, to: str | None, actor: str) -> ActionTaken:
+        if to == "nothing-1":
+            raise Refusal("nothing-1 is not kept any more")
+        return self._taken("rollback", name, to)
+
+    async def suspend(self, name: str, actor: str) -> ActionTaken:
+        return self._taken("suspend", name)
+
+    async def resume(self, name: str, actor: str) -> ActionTaken:
+        return self._taken("resume", name)
+
+    async def restart(self, name: str, actor: str) -> ActionTaken:
+        return self._taken("restart", name)
+
+    async def test(self, name: str) -> Report:
+        self._taken("restart", name)
+        return FAILED if name == "red" else PASSED
+
+    def _taken(
+        self, action: Literal["rollback", "suspend", "resume", "restart"], name: str, to: str | None = None
+    ) -> ActionTaken:
+        if name not in self._platform.all:
+            raise Unknown(f"there is no service {name}")
+        self.asked.append((action, name, to))
+        return ActionTaken(
+            service=name, action=action, changed=True, message=f"{name}: {action} done", release=to or f"{name}-1"
+        )
+
+
 class Still:
     """A platform in which nothing happens but what a test does to it."""
 
@@ -91,6 +156,7 @@ class Still:
         self.source_is_good = True
         self.history = [sync(number) for number in range(syncs, 0, -1)]
         self.asked: list[tuple[str, str, bool]] = []
+        self.actions = Wishes(self)
 
     def ready(self) -> bool:
         return self.is_ready
@@ -117,6 +183,9 @@ class Still:
 
     def service(self, name: str) -> ServiceStatus | None:
         return self.all.get(name)
+
+    async def suite(self, name: str) -> Report | None:
+        return PASSED if name in self.all else None
 
     def logs(self, name: str) -> Path | None:
         return self.folder / name if name in self.all else None
