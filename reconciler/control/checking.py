@@ -14,6 +14,7 @@ from functools import cached_property, partial
 
 from reconciler.control.gate import Gate, Shelf
 from reconciler.control.reading import TEXT_LIMIT, Reader
+from reconciler.control.remarks import hidden_problems, unknown_dependencies
 from reconciler.control.trial import OpenTree, TrialFolders, trials
 from reconciler.control.wanted import Reading, Unfit, Wanted, Wish
 from reconciler.environment import Environments
@@ -99,7 +100,7 @@ def changed_since(now: Survey, before: Survey) -> frozenset[ServiceName]:
 def read_only(found: Survey, scope: Scope, before: Survey | None = None) -> tuple[Checked, ...]:
     """Everything that can be said without starting anything, apart from the services that can be started."""
     wishes = found.reading.wishes
-    unfit = [_unfit(wish) for _, wish in sorted(wishes.items()) if isinstance(wish, Unfit)]
+    unfit = [_unfit(wish, found.tree) for _, wish in sorted(wishes.items()) if isinstance(wish, Unfit)]
     gone = [_gone(name, wish) for name, wish in _gone_since(found, before).items()]
     services = [one for one in (*unfit, *gone) if scope.holds(one.name, (one.file or "").removesuffix(f"/{MANIFEST}"))]
     odd = [Checked(one.file or "", one.file, (one,)) for one in found.reading.misnamed]
@@ -126,6 +127,7 @@ async def try_all(
 
         async def one(wanted: Wanted) -> Checked:
             began, checked = time.monotonic(), _subject(wanted)
+            checked = replace(checked, warnings=unknown_dependencies(found.tree, wanted, found.reading.wishes))
             # What is suspended is left as it is by a sync; all there is to say has been said by reading it.
             if wanted.manifest.suspend:
                 return checked
@@ -135,7 +137,7 @@ async def try_all(
                         say(wanted.name, "playing its suite")
                         checked = _judged(checked, wanted, await gate.play(wanted, crew, found.open_tree()))
             except Failure as failure:
-                checked = failed(wanted, failure)
+                checked = _with(checked, failure)
             say(wanted.name, "checked")
             return replace(checked, seconds=time.monotonic() - began)
 
@@ -144,9 +146,7 @@ async def try_all(
 
 def failed(wish: Wish, failure: Failure) -> Checked:
     """A service with what is wrong with it."""
-    checked = _subject(wish)
-    problems = told(failure, checked.name, checked.file or "")
-    return replace(checked, problems=problems, detail=failure.detail)
+    return _with(_subject(wish), failure)
 
 
 def told(failure: Failure, service: str | None, file: str) -> tuple[Problem, ...]:
@@ -189,8 +189,14 @@ def _subject(wish: Wish) -> Checked:
     return Checked(wish.name, f"{wish.folder}/{MANIFEST}")
 
 
-def _unfit(wish: Unfit) -> Checked:
-    return failed(wish, wish.failure)
+def _unfit(wish: Unfit, tree: Tree) -> Checked:
+    checked = failed(wish, wish.failure)
+    return replace(checked, problems=(*checked.problems, *hidden_problems(tree, wish)))
+
+
+def _with(checked: Checked, failure: Failure) -> Checked:
+    problems = told(failure, checked.name, checked.file or "")
+    return replace(checked, problems=problems, detail=failure.detail)
 
 
 def _gone(name: ServiceName, wish: Wish) -> Checked:
@@ -203,10 +209,12 @@ def _judged(checked: Checked, wanted: Wanted, report: Report) -> Checked:
     checked = replace(checked, report=report)
     if report.verdict is not Verdict.PASSED:
         found = problems_of(report)
-        return replace(checked, problems=found) if wanted.manifest.gate == "tests" else replace(checked, warnings=found)
+        if wanted.manifest.gate == "tests":
+            return replace(checked, problems=found)
+        return replace(checked, warnings=(*checked.warnings, *found))
     flaky = (suite for suite in report.suites if suite.flaky)
     warnings = (
         Problem(f"{one.name} failed, was played again, and passed", "flaky-suite", wanted.name, one.file)
         for one in flaky
     )
-    return replace(checked, warnings=tuple(warnings))
+    return replace(checked, warnings=(*checked.warnings, *warnings))

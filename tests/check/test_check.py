@@ -137,6 +137,19 @@ def test_only_what_changed_is_looked_at(repository: Repository, data: Path) -> N
     assert subjects["gone"]["codes"] == ["service-gone"]
 
 
+def test_one_mistake_hides_no_other(repository: Repository, data: Path) -> None:
+    files = {
+        **service("wrong", manifest="version: 1\nreplcas: 2\nsecrets: [TOKEN]\n"),
+        "services/wrong/tests.yaml": "version: 1\ncases:\n  - name: shows nothing\n    GET: /\n",
+        **service("lonely", manifest="version: 1\ndepends_on: [goood]\n"),
+    }
+    put(repository, files)
+    done = reconciler("check", "--format", "json", "--data", str(data), cwd=repository.path)
+    subjects = told(done)
+    assert subjects["wrong"]["codes"] == ["unknown-field", "not-available", "expects-nothing"]
+    assert (subjects["lonely"]["good"], subjects["lonely"]["codes"]) == (True, ["unknown-service"])
+
+
 def test_nothing_changed_is_nothing_to_check(repository: Repository, data: Path) -> None:
     done = reconciler("check", "--changed-since", "HEAD", "--data", str(data), cwd=repository.path)
     assert (done.returncode, done.stdout) == (0, "nothing to check\n")
