@@ -313,6 +313,7 @@ def test_a_worker_that_nobody_can_be_told_of_does_not_stay(zygote: Zygote) -> No
     """Control was killed between its question and the answer: the next one could not find what came of it."""
     spec = zygote.spec({"router.py": HELLO})
     asking = Wire(str(zygote.run / "z.sock"))
+    asking.next("hello")
     with paused(zygote.process.pid):
         asking.send({"op": "fork", "spec": spec})
         asking.close()
