@@ -10,6 +10,7 @@ from reconciler.model.platform import (
     effective,
     gather,
     read_platform,
+    readable_part,
     requirement_lines,
     unused_overrides,
 )
@@ -170,3 +171,19 @@ def test_two_folders_that_claim_one_prefix_are_in_conflict() -> None:
     assert conflict.code == "route-conflict"
     assert conflict.service == "orders"
     assert "`mail/api/orders` and `shop/api/orders`" in conflict.message
+
+
+@pytest.mark.parametrize(
+    ("text", "readable"),
+    [
+        (b"version: 1\nservices: apps/*\nnope: 1\n", ("/api", "apps/*")),
+        (b"version: 1\nmount: api\nservices: apps/*\n", ("/api", "apps/*")),
+        (b"version: 1\nmount: /x/\nservices: ../*\n", ("/x", "services/*")),
+        (b"version: 1\nmount: [\n", ("/api", "services/*")),
+        (b"", ("/api", "services/*")),
+        (None, ("/api", "services/*")),
+    ],
+)
+def test_a_broken_file_still_says_where_services_are(text: bytes | None, readable: tuple[str, str]) -> None:
+    platform = readable_part(text)
+    assert (platform.mount, platform.services) == readable
