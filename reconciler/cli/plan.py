@@ -34,6 +34,8 @@ SHADES = {"start": "green", "replace": "yellow", "remove": "red", "hold": "dim"}
 SIGNS = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
 INDENT = " " * 9
 HEAD = "HEAD"
+PLANNED_WITHIN = 600.0
+"""Environments may have to be built before anything can be started."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -69,7 +71,7 @@ def plan(
     server = None if changed_since is not None else _server(data, needed=not is_folder)
     if server is not None:
         ref = _commit_of(Path(what)) if what and is_folder else what
-        planned: dict[str, Any] = server.get("/v1/plan", ref=ref, routes=routes)
+        planned: dict[str, Any] = server.wait_for("/v1/plan", PLANNED_WITHIN, ref=ref, routes=routes)
     else:
         folder, base = Path(what or ".").resolve(), changed_since or HEAD
         logging.getLogger("reconciler").addHandler(logging.NullHandler())

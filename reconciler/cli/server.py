@@ -41,6 +41,11 @@ class Server:
         with self._ask("GET", path, query, ANSWERS_WITHIN) as response:
             return _decode(response.read(), self.url)
 
+    def wait_for(self, path: str, within: float, **query: Query) -> Any:
+        """Like `get`, for an answer that takes some work."""
+        with self._ask("GET", path, query, within) as response:
+            return _decode(response.read(), self.url)
+
     def post(self, path: str, *, body: Any = None, within: float = ANSWERS_WITHIN, **query: Query) -> Any:
         with self._ask("POST", path, query, within, body) as response:
             return _decode(response.read(), self.url)
