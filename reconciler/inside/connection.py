@@ -16,9 +16,9 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .chunks import ChunkedBody, Malformed
+from .cycle import REQUEST_KEY
 from .head import Head, Refused, read_head, service_prefix
 from .output import REQUEST
-from .traffic import REQUEST_KEY
 
 if TYPE_CHECKING:
     from .traffic import Traffic
@@ -56,6 +56,8 @@ class Connection(HttpToolsProtocol):
         self.left = 0
         self.chunks: ChunkedBody | None = None
         self.is_parsed = False
+        self.is_extended = False
+        """Some header of the request may begin with `x-`."""
         self.is_upgrading = False
         self.may_not_send_body = False
         self.discarded = 0
@@ -128,6 +130,7 @@ class Connection(HttpToolsProtocol):
             return
         self.age = 0.0
         self.is_parsed = False
+        self.is_extended = b"\nx-" in data or b"\nX-" in data
         if head.chunked or head.content_length or head.upgrade:
             self._begin_long(head, data)
             return
@@ -222,23 +225,26 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         traffic = self.traffic
-        request_id = None
         # Most requests name no proxy, and then looking up whether the client may be one is not worth its price.
         self.app = traffic.app
-        for name, value in self.headers:
-            if name[:2] == b"x-":
-                if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
-                    request_id = value.decode()
-                elif name.startswith(b"x-forwarded-"):
-                    self.app = traffic.app_behind_proxy
+        request_id = self._read_extensions() if self.is_extended else None
         if request_id is None:
             request_id = traffic.request_id()
-        # Before the application's task is made: the task keeps a copy of the context as it is now.
-        REQUEST.set(request_id)
+        self.scope["root_path"] = traffic.prefix
         self.scope[REQUEST_KEY] = request_id  # type: ignore[literal-required]
         # The WebSocket protocol and, through uvicorn, this request's cycle take their headers from here.
         self.server_state.default_headers = traffic.headers(request_id)
         super().on_headers_complete()
+
+    def _read_extensions(self) -> str | None:
+        """The request's id, if it has one already."""
+        request_id = None
+        for name, value in self.headers:
+            if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
+                request_id = value.decode()
+            elif name.startswith(b"x-forwarded-"):
+                self.app = self.traffic.app_behind_proxy
+        return request_id
 
     def on_message_complete(self) -> None:
         self.is_parsed = True
@@ -394,6 +400,8 @@ class Connection(HttpToolsProtocol):
     def _become_websocket(self, rest: bytes) -> None:
         self.stage = GONE
         self.traffic.leave(self)
+        # Before the application's task is made: the task keeps a copy of the context as it is now.
+        REQUEST.set(self.scope[REQUEST_KEY])  # type: ignore[literal-required]
         self.handle_websocket_upgrade()
         protocol: Any = self.transport.get_protocol()
         if rest and protocol is not self:

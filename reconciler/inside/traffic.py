@@ -8,7 +8,6 @@ import contextvars
 import importlib.util
 import itertools
 import json
-import logging
 import os
 import time
 from email.utils import formatdate
@@ -19,7 +18,7 @@ from uvicorn.config import Config, WSProtocolType
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from .output import REQUEST
+from .cycle import status_lines, take_place
 from .service import Application
 
 if TYPE_CHECKING:
@@ -28,9 +27,7 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS = 75.0
 SWEEP_SECONDS = 5.0
-SERVER_ERROR = 500
-REQUEST_KEY = "reconciler.request"
-GIVEN = (b"x-request-id", b"date")
+GIVEN = frozenset((b"x-request-id", b"date"))
 
 Header = tuple[bytes, bytes]
 
@@ -39,9 +36,10 @@ class Headers(list[Header]):
     """The headers that every response gets. uvicorn adds the application's own with `+`; those win."""
 
     def __add__(self, own: list[Header]) -> list[Header]:  # type: ignore[override]
+        # Lower case is what ASGI asks of an application's names; nearly all have neither.
         for name, _ in own:
-            if name.lower() in GIVEN:
-                names = {name.lower() for name, _ in own}
+            if name in GIVEN:
+                names = {name for name, _ in own}
                 return [header for header in self if header[0] not in names] + own
         return [*self, *own]
 
@@ -53,6 +51,7 @@ def websocket_protocol() -> WSProtocolType:
 
 
 def configure(app: Application) -> Config:
+    take_place()
     config = Config(
         app,
         http=HttpToolsProtocol,
@@ -71,37 +70,12 @@ class Prefixed:
     """Tell the application where it is mounted. uvicorn's own `root_path` would prepend it to every path, again."""
 
     def __init__(self, app: Application, prefix: str) -> None:
-        self.failed = 0
-        """Answers with a status of 500 or more: what tells a bad release from a good one."""
         self._app = app
         self._prefix = prefix
 
     def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         scope["root_path"] = self._prefix
-        # Some versions of uvicorn start the task of a request with an empty context.
-        if REQUEST_KEY in scope:
-            REQUEST.set(scope[REQUEST_KEY])
-        return self._answer(scope, receive, send) if scope["type"] == "http" else self._app(scope, receive, send)
-
-    async def _answer(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        is_complete = False
-
-        def counted(message: Any) -> Any:
-            nonlocal is_complete
-            if message["type"] == "http.response.start":
-                self.failed += message["status"] >= SERVER_ERROR
-            elif message["type"] == "http.response.body":
-                is_complete = not message.get("more_body", False)
-            return send(message)
-
-        try:
-            await self._app(scope, receive, counted)
-        except Exception:
-            # Starlette answers with 500 and raises all the same, for the log. uvicorn would close the connection on
-            # it without having told the client, whose next request is lost.
-            if not is_complete:
-                raise
-            logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
+        return self._app(scope, receive, send)
 
 
 class Traffic:
@@ -115,8 +89,8 @@ class Traffic:
         body_limit: int | None,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        self.app = Prefixed(app, prefix)
-        self.config = configure(self.app)
+        self.app = app
+        self.config = configure(Prefixed(app, prefix))
         self.app_behind_proxy: Application = self.config.loaded_app
         """The same, told about the client by a proxy in front, if uvicorn trusts that proxy."""
         self.app_state = app_state
@@ -192,6 +166,10 @@ class Traffic:
     @property
     def websockets(self) -> tuple[Any, ...]:
         return tuple(other for other in self.state.connections if other not in self._connections)
+
+    @property
+    def failed(self) -> int:
+        return status_lines.failed
 
     @property
     def in_flight(self) -> int:

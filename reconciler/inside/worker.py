@@ -289,7 +289,7 @@ class Worker:
             "connections": len(traffic.connections) + len(traffic.websockets),
             "in_flight": traffic.in_flight,
             "requests": traffic.state.total_requests,
-            "failed": traffic.app.failed,
+            "failed": traffic.failed,
             "handed_back": traffic.handed_back,
         }
 

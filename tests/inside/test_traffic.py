@@ -298,6 +298,49 @@ def test_http_1_0_and_connection_close_end_after_the_response(gateway: Gateway) 
     assert answer.headers["connection"] == "close" and client.at_end()
 
 
+FAILING = """
+async def router(scope, receive, send):
+    if scope["type"] != "http":
+        raise TypeError(scope["type"])
+    what = scope["path"].rpartition("/")[2]
+    start = {"type": "http.response.start", "status": 503 if what == "busy" else 200, "headers": []}
+    if what in ("after", "begun", "busy", "chatty", "well"):
+        await send(start)
+    if what in ("after", "busy", "chatty", "well"):
+        await send({"type": "http.response.body", "body": b"said"})
+    if what in ("before", "begun", "after"):
+        raise RuntimeError(what)
+    return "more" if what == "chatty" else None
+"""
+FAILURES = {
+    "an exception before the answer": ("before", 500, False, 1),
+    "an exception in the middle of the answer": ("begun", 200, False, 0),
+    "an exception after the answer": ("after", 200, True, 0),
+    "no answer at all": ("silent", 500, False, 1),
+    "a value that is returned": ("chatty", 200, False, 0),
+    "an answer that says it is one": ("busy", 503, True, 1),
+    "nothing": ("well", 200, True, 0),
+}
+
+
+@pytest.mark.parametrize(("path", "status", "is_kept", "failed"), FAILURES.values(), ids=FAILURES.keys())
+def test_what_an_application_does_wrong_is_counted_and_ends_what_it_must(
+    zygote: Zygote, path: str, status: int, is_kept: bool, failed: int
+) -> None:
+    worker = zygote.fork(FAILING)
+    worker.ready()
+    client = worker.attach().client(get(f"/api/tasks/{path}"))
+    if path == "begun":
+        assert client._until(b"\r\n\r\n").startswith(b"HTTP/1.1 200")
+    else:
+        assert client.answer().status == status
+    if is_kept:
+        assert client.ask("GET", "/api/tasks/well").body == b"said"
+    else:
+        assert client.at_end()
+    assert worker.stats()["failed"] == failed
+
+
 def test_head_requests_have_no_body(gateway: Gateway) -> None:
     client = gateway.client(request("HEAD", "/api/tasks/hello") + get("/api/tasks/hello"))
     assert client.answer("HEAD").status == 405
