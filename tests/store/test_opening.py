@@ -130,7 +130,7 @@ def test_two_journals_on_one_file_cannot_be_open_at_once(used: Path, monkeypatch
     in_journal(used, scenario)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.skipif(os.geteuid() == 0, reason="[optional] root may write anywhere")
 def test_a_journal_in_a_folder_that_cannot_be_written_to_is_refused(path: Path) -> None:
     path.parent.mkdir(mode=0o500)
     with pytest.raises(StoreUnusable, match="cannot be"):
