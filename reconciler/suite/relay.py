@@ -22,12 +22,18 @@ async def relay(socket: str) -> AsyncIterator[int]:
 
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        if task is not None:
-            open_now.add(task)
-            task.add_done_callback(open_now.discard)
-        with suppress(asyncio.CancelledError):
+        if task is None or not server.is_serving():
+            writer.close()
+            return
+        open_now.add(task)
+        task.add_done_callback(open_now.discard)
+        try:
             async with room:
                 await _connect_through(socket, reader, writer)
+        except (asyncio.CancelledError, OSError):
+            return
+        finally:
+            writer.close()
 
     server = await asyncio.start_server(pass_on, LOOPBACK, 0)
     try:
@@ -41,11 +47,7 @@ async def relay(socket: str) -> AsyncIterator[int]:
 
 
 async def _connect_through(socket: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        inner_reader, inner_writer = await asyncio.open_unix_connection(socket)
-    except OSError:
-        writer.close()
-        return
+    inner_reader, inner_writer = await asyncio.open_unix_connection(socket)
     both = [
         asyncio.create_task(_copy(reader, inner_writer)),
         asyncio.create_task(_copy(inner_reader, writer)),
@@ -56,7 +58,6 @@ async def _connect_through(socket: str, reader: asyncio.StreamReader, writer: as
         for copying in both:
             copying.cancel()
         await asyncio.wait(both)
-        writer.close()
         inner_writer.close()
 
 
