@@ -53,6 +53,7 @@ class Actions:
                 if with_workers_of_its_own:
                     await good.crew.discard()
                 raise Refusal(OVERTAKEN)
+            await live.crew.withdrawn()
             message = f"{actor} gave the traffic from {live.release} back to {good.release}"
             lane.account.happened("RolledBack", message, live.release)
             log.warning(message, extra={"service": lane.name, "release": good.release})
@@ -96,6 +97,7 @@ class Actions:
             if not await lane.stage.renew(live, crew):
                 await crew.discard()
                 raise Refusal(OVERTAKEN)
+            await live.crew.withdrawn()
             lane.account.happened("WorkersRestarted", f"{actor} asked for new workers", live.release)
             return _taken(lane, "restart", f"{live.release} has new workers")
 

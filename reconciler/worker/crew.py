@@ -94,6 +94,10 @@ class Crew:
         for worker in self.workers:
             worker.resume()
 
+    async def withdrawn(self) -> None:
+        """Wait until none of its workers takes a new request."""
+        await asyncio.gather(*(worker.withdrawn() for worker in self.workers))
+
     async def answers(self) -> Answers:
         counted = await asyncio.gather(*(worker.answers() for worker in self.ready))
         return sum(counted, Answers())

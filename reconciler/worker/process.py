@@ -119,6 +119,14 @@ class Worker:
             return False
         return self._heard
 
+    async def withdrawn(self, within: float = 1.0) -> None:
+        """Wait until it takes no new request any more; it was asked to go a moment ago."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while self.state == "ready" and not self._gone.done():
+                    self._told.clear()
+                    await self._told.wait()
+
     async def gone(self) -> Exit:
         return await asyncio.shield(self._gone)
 
