@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import sys
+from asyncio import FIRST_COMPLETED
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -25,12 +26,13 @@ import uvicorn
 from reconciler import log as terminal
 from reconciler.api import Access, build
 from reconciler.control.actions import Actions
-from reconciler.control.boot import close_interrupted_syncs, come_back, failed_before, words_before
+from reconciler.control.boot import Remains, close_interrupted_syncs
 from reconciler.control.deployment import Workshop
 from reconciler.control.folders import Folders
 from reconciler.control.gate import Gate, Shelf
 from reconciler.control.ledger import Ledger
 from reconciler.control.loop import Loop
+from reconciler.control.memory import remember
 from reconciler.control.overview import Overview
 from reconciler.control.planning import Planner
 from reconciler.control.poll import poll
@@ -53,6 +55,8 @@ log = logging.getLogger(__name__)
 GONE = 70
 """The platform is gone: nothing is left to tell it to."""
 WRONG = 2
+DIED = 1
+GATEWAY_CLOSES_WITHIN = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +100,34 @@ async def serve(place: Place, settings: Settings) -> int:
         reader = Reader(gate.shelf, settings.allow_urls)
         loop = Loop(mirror, reader, shop, traffic, zygotes)
         planner = Planner(mirror, reader, loop.lanes, environments, folders, shop.preparing)
-        returned = await come_back(journal, folders, zygotes, engine)
+        remains = Remains(journal, folders, zygotes, engine)
+        returned = await remains.come_back()
         lives = ((one.live, one.past, one.report) for one in returned)
-        loop.restore(lives, await failed_before(journal), await words_before(journal))
+        loop.restore(lives, await remember(journal))
         await close_interrupted_syncs(journal)
-        await traffic.open({one.live.recipe.prefix: one.live.crew for one in returned})
+        opening = asyncio.create_task(traffic.open({one.live.recipe.prefix: one.live.crew for one in returned}))
+        await asyncio.wait([opening, stopping := asyncio.create_task(stop.wait())], return_when=FIRST_COMPLETED)
         server = _server(Overview(loop, mirror, journal, folders.logs, planner, Actions(loop, shop)), settings)
         tasks = [
-            asyncio.create_task(loop.run()),
-            asyncio.create_task(poll(loop, mirror, settings.poll)),
-            asyncio.create_task(server.serve(sockets=[socket.socket(fileno=place.listener)])),
+            asyncio.create_task(loop.run(), name="the loop"),
+            asyncio.create_task(poll(loop, mirror, settings.poll), name="the poll"),
+            asyncio.create_task(server.serve(sockets=[socket.socket(fileno=place.listener)]), name="the API"),
         ]
         await loop.triggers.ask("start", "reconciler")
-        await stop.wait()
+        await asyncio.wait([stopping, *tasks], return_when=FIRST_COMPLETED)
+        if not stop.is_set():
+            return _died(tasks)
         await _go_down(loop, traffic, server, tasks)
+        await remains.settle()
     return 0
+
+
+def _died(tasks: "list[asyncio.Task[None]]") -> int:
+    """Half a control is none. The supervisor starts another one; gateway and workers do not notice."""
+    for task in tasks:
+        if task.done():
+            log.error("%s ended, and control with it", task.get_name(), exc_info=task.exception())
+    return DIED
 
 
 async def _go_down(loop: Loop, traffic: Traffic, server: uvicorn.Server, tasks: "list[asyncio.Task[None]]") -> None:
@@ -119,7 +136,11 @@ async def _go_down(loop: Loop, traffic: Traffic, server: uvicorn.Server, tasks: 
     looping.cancel()
     polling.cancel()
     log.info("stopping: what was begun is finished first")
-    await traffic.close()
+    try:
+        async with asyncio.timeout(GATEWAY_CLOSES_WITHIN):
+            await traffic.close()
+    except TimeoutError:
+        log.warning("there is no gateway to close")
     await loop.drain()
     await traffic.leave()
     server.should_exit = True
@@ -155,6 +176,8 @@ def _listen_for_the_end(lifeline: int) -> asyncio.Event:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, lambda: None)
+    # The supervisor starts us with it held back, so that it cannot come before there is somebody to hear it.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     loop.add_reader(lifeline, os._exit, GONE)
     return stop
 

@@ -2,38 +2,38 @@
 
 The journal says which release of each service is live and which workers were started for it. Workers that
 still run (known by id, pid and start time) are taken over without a pause in their work; a live release
-without workers is started again from its own folder, without git. Whatever else is found was under way when
-the former control died, and is thrown away: the next sync plans it anew.
+without workers is started again from its own folder, without git, while control already answers. Whatever
+else is found was under way when the former control died, and is thrown away: the next sync plans it anew.
 """
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from reconciler.control.folders import Folders
 from reconciler.control.live import Live, Past
-from reconciler.control.loop import Failed, Words
 from reconciler.control.recipe import Recipe
 from reconciler.control.stage import PAST_KEPT
-from reconciler.model.failure import Failure, Reason, Stalled
-from reconciler.model.names import Digest, EnvironmentId, ServiceName
+from reconciler.model.failure import Failure, Reason
+from reconciler.model.names import EnvironmentId, ReleaseId, WorkerId
 from reconciler.model.verdict import Report
-from reconciler.model.word import Word
 from reconciler.store.journal import Journal, Transaction
 from reconciler.store.rows import Phase, ReleaseRow, WorkerRow
+from reconciler.store.unusable import StoreUnusable
 from reconciler.worker.crew import LocalEngine
-from reconciler.worker.process import Worker, start_time
-from reconciler.worker.spec import WorkerSockets
-from reconciler.worker.zygote import Zygote, Zygotes
+from reconciler.worker.process import Worker
+from reconciler.worker.spec import ReleaseSpec, WorkerSockets
+from reconciler.worker.zygote import Forked, Zygote, Zygotes, start_time
 
 log = logging.getLogger(__name__)
 
 STARTS_AT_ONCE = 8
 PAST_SEARCHED = 20
+STRAY_DRAIN = 30.0
 INTERRUPTED = "the control plane ended while this was under way"
 
 
@@ -44,31 +44,125 @@ class Returned:
     report: Report | None
 
 
-async def come_back(journal: Journal, folders: Folders, zygotes: Zygotes, engine: LocalEngine) -> tuple[Returned, ...]:
-    """The live releases of a former control, each with a crew."""
-    releases = await journal.write(_live_releases)
-    workers = await _find_workers(journal, folders, zygotes, releases)
-    await _clear_away(journal, workers, releases)
-    slots = asyncio.Semaphore(STARTS_AT_ONCE)
-    lives = await asyncio.gather(
-        *(_bring_back(row, _of(row, workers), journal, folders, engine, slots) for row in releases)
-    )
-    return tuple(live for live in lives if live is not None)
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What a former control left behind, and what it takes to begin again."""
+
+    journal: Journal
+    folders: Folders
+    zygotes: Zygotes
+    engine: LocalEngine
+    going: set[asyncio.Task[None]] = field(default_factory=set)
+    """Workers that nobody wants any more, finishing what they began."""
+
+    async def come_back(self) -> tuple[Returned, ...]:
+        """The live releases, each with a crew. No start is waited for: it may hang."""
+        live = {row.id: row for row in await self.journal.write(_live_releases)}
+        unfinished = {row.id: row for row in await self.journal.unfinished() if row.id not in live}
+        rows = await self.journal.workers()
+        await self._end_unknown({row.environment for row in live.values()}, {row.id for row in rows})
+        found = await asyncio.gather(*(self._find(row, live.get(row.release)) for row in rows))
+        workers: dict[ReleaseId, list[Worker]] = {}
+        for worker in filter(None, found):
+            if worker.release in live and worker.state in ("starting", "ready"):
+                workers.setdefault(worker.release, []).append(worker)
+            else:
+                self._send_away(worker, unfinished.get(worker.release))
+        for row in unfinished.values():
+            await self.journal.write(partial(_close_the_books, row=row))
+        slots = asyncio.Semaphore(STARTS_AT_ONCE)
+        returned = await asyncio.gather(*(self._take_up(row, workers.get(row.id, []), slots) for row in live.values()))
+        return tuple(filter(None, returned))
+
+    async def settle(self) -> None:
+        """Wait until whoever was sent away has gone."""
+        while self.going:
+            await asyncio.wait(self.going)
+
+    async def _end_unknown(self, environments: Iterable[EnvironmentId | None], known: Collection[WorkerId]) -> None:
+        """A fork may never have been written down: the disk was full, or control died."""
+        for environment in environments:
+            zygote = await self._zygote(environment)
+            for worker, pid in (await zygote.children()).items() if zygote is not None else ():
+                if worker not in known:
+                    log.warning("a worker that nobody knows is ended", extra={"worker": worker})
+                    Forked(pid, start_time(pid)).kill()
+
+    async def _zygote(self, environment: EnvironmentId | None) -> Zygote | None:
+        """The one that a former control started, if there is one."""
+        if environment is None or not self.zygotes.was_started(environment):
+            return None
+        try:
+            return await self.zygotes.of(environment, self.folders.python(environment))
+        except Failure:
+            return None
+
+    async def _find(self, row: WorkerRow, release: ReleaseRow | None) -> Worker | None:
+        """A worker of the journal, if it still is what it was."""
+        sockets = WorkerSockets(Path(row.socket), Path(row.private))
+        worker = Worker(row.id, row.release, sockets, row.pid or 0, row.started or "", started_at=row.began_at)
+        is_another = row.pid is not None and start_time(row.pid) != (row.started or "")
+        if not is_another and sockets.control.exists():
+            await worker.watch(await self._zygote(release.environment) if release is not None else None)
+            if not await worker.introduced() and release is not None and not worker.is_gone:
+                # Its pid and start time say who it is; what keeps it from answering may be a long request.
+                worker.state = "ready"
+            if not worker.is_gone:
+                return worker
+        await self.journal.worker_gone(row.id, None, datetime.now(UTC))
+        return None
+
+    def _send_away(self, worker: Worker, unfinished: ReleaseRow | None = None) -> None:
+        """It may be answering what it began: it is asked to go. A candidate never served anybody, and is ended."""
+        if unfinished is not None and unfinished.phase is not Phase.DRAINING:
+            worker.kill()
+        task = asyncio.create_task(self._see_off(worker))
+        self.going.add(task)
+        task.add_done_callback(self.going.discard)
+
+    async def _see_off(self, worker: Worker) -> None:
+        end = await worker.retire(STRAY_DRAIN)
+        at = datetime.now(UTC)
+        self.journal.later(lambda entries: entries.worker_gone(worker.id, end.status, at))
+
+    async def _take_up(self, row: ReleaseRow, workers: list[Worker], slots: asyncio.Semaphore) -> Returned | None:
+        """None where that cannot be: the first sync finds it not running, and makes it anew from git."""
+        try:
+            return await self._returned(row, workers, slots)
+        except StoreUnusable:
+            raise
+        except Missing as missing:
+            log.warning(f"{row.id} cannot start again: {missing}", extra={"service": row.service})
+        except Exception:
+            log.exception("a release could not be taken up", extra={"service": row.service, "release": row.id})
+        for worker in workers:
+            self._send_away(worker)
+        return None
+
+    async def _returned(self, row: ReleaseRow, workers: list[Worker], slots: asyncio.Semaphore) -> Returned:
+        recipe, environment = Recipe.from_plain(row.config), EnvironmentId(row.environment or "")
+        spec = recipe.spec(row.id, environment, self.folders)
+        if not workers:
+            _check_that_it_can_start(spec)
+        # Numbers of workers are never used again, also not by a crew that does not remember them.
+        crew = self.engine.crew(spec, used=await self.journal.workers_begun(row.id))
+        live = Live.again(row, crew, row.live_at or datetime.now(UTC))
+        page = await self.journal.releases(row.service, limit=PAST_SEARCHED)
+        returned = Returned(live, _past(page.items, row), newest_report(page.items))
+        crew.adopt(workers, slots)
+        log.info("taken over" if workers else "starts again", extra={"service": row.service, "release": row.id})
+        return returned
 
 
-async def failed_before(journal: Journal) -> Failed:
-    """What a former control tried in vain; it stays so until a digest changes or somebody asks."""
-    failed: dict[ServiceName, dict[Digest, Failure]] = {}
-    for row in await journal.failed_digests():
-        told = Stalled(row.reason, row.message, problems=row.problems, detail=row.detail)
-        failed.setdefault(row.service, {})[row.digest] = told
-    return dict(failed)
+class Missing(Exception):
+    """Something on disk that a release needs."""
 
 
-async def words_before(journal: Journal) -> Words:
-    """What people had said about services, which holds until they or git say something new."""
-    rows = await journal.services()
-    return {row.name: Word(row.suspended, row.held, row.held_digest) for row in rows if row.suspended or row.held}
+def _check_that_it_can_start(spec: ReleaseSpec) -> None:
+    # An environment's interpreter is a link, which leads nowhere after some upgrades of a machine.
+    for path, what in ((spec.python, "its environment's Python"), (spec.code, "its code")):
+        if not path.exists():
+            raise Missing(f"{what} is missing")
 
 
 async def close_interrupted_syncs(journal: Journal) -> None:
@@ -82,102 +176,11 @@ def _live_releases(entries: Transaction) -> tuple[ReleaseRow, ...]:
     return tuple(row for row in rows if row is not None and row.environment is not None)
 
 
-def _of(release: ReleaseRow, workers: Iterable[Worker]) -> list[Worker]:
-    return [worker for worker in workers if worker.release == release.id]
-
-
-async def _find_workers(
-    journal: Journal, folders: Folders, zygotes: Zygotes, releases: Sequence[ReleaseRow]
-) -> list[Worker]:
-    """Every worker of the journal that still is what it was."""
-    environments = {row.id: row.environment for row in releases}
-    found = []
-    for row in await journal.workers():
-        zygote = None
-        if (environment := environments.get(row.release)) is not None and Path(row.socket).exists():
-            zygote = await _zygote(zygotes, environment, folders)
-        worker = await _find(row, zygote)
-        if worker is None:
-            await journal.worker_gone(row.id, None, datetime.now(UTC))
-        else:
-            found.append(worker)
-    return found
-
-
-async def _zygote(zygotes: Zygotes, environment: EnvironmentId, folders: Folders) -> Zygote | None:
-    try:
-        return await zygotes.of(environment, folders.python(environment))
-    except Failure:
-        return None
-
-
-async def _find(row: WorkerRow, zygote: Zygote | None) -> Worker | None:
-    sockets = WorkerSockets(Path(row.socket), Path(row.private))
-    worker = Worker(row.id, row.release, sockets, row.pid or 0, row.started or "", started_at=row.began_at)
-    if row.pid is not None and start_time(row.pid) != (row.started or ""):
-        return None
-    await worker.watch(zygote)
-    if not await worker.introduced() or worker.is_gone:
-        return None
-    return worker
-
-
-async def _clear_away(journal: Journal, workers: list[Worker], releases: Sequence[ReleaseRow]) -> None:
-    """End what nobody asked for, and close what was under way in the books."""
-    wanted = {row.id for row in releases}
-    stray = [worker for worker in workers if worker.release not in wanted or worker.state != "ready"]
-    for worker in stray:
-        workers.remove(worker)
-        await journal.worker_gone(worker.id, None, datetime.now(UTC))
-        # It may still be answering what it began before control died: it is asked to go, not killed.
-        asyncio.get_running_loop().create_task(worker.retire(30.0))
-    for row in await journal.unfinished():
-        if row.id not in wanted:
-            await journal.write(partial(_close_the_books, row=row))
-
-
 def _close_the_books(entries: Transaction, row: ReleaseRow) -> None:
     if row.phase is Phase.DRAINING:
         entries.advance(row.id, Phase.RETIRED, datetime.now(UTC))
     else:
         entries.fail(row.id, Reason.SUPERSEDED, INTERRUPTED, datetime.now(UTC), remember=False)
-
-
-async def _bring_back(
-    row: ReleaseRow,
-    workers: list[Worker],
-    journal: Journal,
-    folders: Folders,
-    engine: LocalEngine,
-    slots: asyncio.Semaphore,
-) -> Returned | None:
-    recipe, environment = Recipe.from_plain(row.config), EnvironmentId(row.environment or "")
-    # Numbers of workers are never used again, also not by a crew that does not remember them.
-    crew = engine.crew(recipe.spec(row.id, environment, folders), used=await journal.workers_begun(row.id))
-    try:
-        if workers:
-            await crew.adopt(workers)
-            log.info("taken over", extra={"service": row.service, "release": row.id})
-        else:
-            async with slots:
-                await crew.start()
-            log.info("started again", extra={"service": row.service, "release": row.id})
-    except Failure as failure:
-        # The first sync finds it not running, and makes it anew from git.
-        log.warning(failure.message, extra={"service": row.service, "release": row.id, "reason": failure.reason})
-        return None
-    live = Live(
-        row.id,
-        row.ingredients,
-        recipe,
-        environment,
-        row.facts.get("packages", {}),
-        crew,
-        row.created_at,
-        row.live_at or datetime.now(UTC),
-    )
-    page = await journal.releases(row.service, limit=PAST_SEARCHED)
-    return Returned(live, _past(page.items, row), newest_report(page.items))
 
 
 def newest_report(rows: Iterable[ReleaseRow]) -> Report | None:

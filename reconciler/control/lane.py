@@ -16,6 +16,7 @@ from typing import Literal
 from reconciler.control.account import Account
 from reconciler.control.deployment import Candidate, Deployment, Workshop
 from reconciler.control.live import Live
+from reconciler.control.memory import NOTHING, Memory
 from reconciler.control.stage import Stage
 from reconciler.control.traffic import Traffic
 from reconciler.control.wanted import Wanted
@@ -59,10 +60,16 @@ class Order:
 
 class Lane:
     def __init__(
-        self, name: ServiceName, prefix: str, shop: Workshop, traffic: Traffic, retry: Callable[[], None]
+        self,
+        name: ServiceName,
+        prefix: str,
+        shop: Workshop,
+        traffic: Traffic,
+        retry: Callable[[], None],
+        memory: Memory = NOTHING,
     ) -> None:
         self.name = name
-        self.account = Account(name, shop.journal)
+        self.account = Account(name, shop.journal, memory)
         self.stage = Stage(self.account, prefix, shop.journal, traffic)
         self._shop = shop
         self._retry = retry

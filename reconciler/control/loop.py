@@ -16,6 +16,7 @@ from typing import Literal
 from reconciler.control.deployment import Workshop
 from reconciler.control.lane import BUG, Lane, Order, Outcome, Work, dependency_not_ready, outcome_of
 from reconciler.control.live import Live, Past
+from reconciler.control.memory import NOTHING, Memory
 from reconciler.control.reading import Reader
 from reconciler.control.stopwatch import Stopwatch
 from reconciler.control.traffic import Traffic
@@ -23,11 +24,10 @@ from reconciler.control.triggers import Request, Triggers
 from reconciler.control.upkeep import Upkeep
 from reconciler.control.wanted import Reading, Unfit, Wanted, Wish
 from reconciler.model.failure import Failure, Reason, Stalled, Wait
-from reconciler.model.names import Digest, ServiceName
+from reconciler.model.names import ServiceName
 from reconciler.model.plan import Action, Verb, decide, in_order, plan
 from reconciler.model.status import ActionStatus
 from reconciler.model.verdict import Report
-from reconciler.model.word import SILENT, Word
 from reconciler.source.mirror import Mirror
 from reconciler.store.rows import SyncRow
 from reconciler.store.unusable import StoreUnusable
@@ -36,12 +36,6 @@ from reconciler.worker.zygote import Zygotes
 log = logging.getLogger(__name__)
 
 STORE_RETRY = 5.0
-
-
-Failed = dict[ServiceName, Mapping[Digest, Failure]]
-"""By service, the digests that were tried in vain, and why."""
-
-Words = dict[ServiceName, Word]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +61,7 @@ class Loop:
         self._traffic = traffic
         self._journal = shop.journal
         self._upkeep = Upkeep(shop, zygotes, lambda: (*self.lanes.values(), *self._departing))
-        self._failed_before: Failed = {}
-        self._words_before: Words = {}
+        self._memories: dict[ServiceName, Memory] = {}
         self._unsettled: set[ServiceName] = set()
         """Not known to be what git asks for: only these cost a sync any thought."""
         self._newest = 0
@@ -76,10 +69,10 @@ class Loop:
         self._concluding: set[asyncio.Task[None]] = set()
 
     def restore(
-        self, returned: Iterable[tuple[Live, Iterable[Past], Report | None]], failed: Failed, words: Words
+        self, returned: Iterable[tuple[Live, Iterable[Past], Report | None]], memories: dict[ServiceName, Memory]
     ) -> None:
-        """Begin with what a former control left running, what it had tried in vain, and what people had said."""
-        self._failed_before, self._words_before = failed, words
+        """Begin with what a former control left running, and what it knew."""
+        self._memories = memories
         for live, past, report in returned:
             lane = self._lane(live.recipe.service, live.recipe.prefix)
             lane.account.report = report
@@ -170,9 +163,8 @@ class Loop:
         await self._traffic.introduce(unknown)
 
     def _lane(self, name: ServiceName, prefix: str) -> Lane:
-        lane = self.lanes[name] = Lane(name, prefix, self._shop, self._traffic, self._ask_to_retry)
-        lane.account.failed = dict(self._failed_before.pop(name, {}))
-        lane.account.word = self._words_before.pop(name, SILENT)
+        memory = self._memories.pop(name, NOTHING)
+        lane = self.lanes[name] = Lane(name, prefix, self._shop, self._traffic, self._ask_to_retry, memory)
         return lane
 
     def _act(self, action: Action, reading: Reading, request: Request, work: Mapping[ServiceName, Work]) -> Work | None:
@@ -350,7 +342,7 @@ class Loop:
             if lane.account.failed:
                 lane.account.failed.clear()
                 self._unsettled.add(name)
-        self._failed_before.clear()
+        self._memories = {name: replace(memory, failed={}) for name, memory in self._memories.items()}
 
     def _ask_to_retry(self) -> None:
         task = asyncio.create_task(self._retry())

@@ -1,29 +1,70 @@
 """The back-stop: ask now and then whether the branch has moved, also when nobody says so.
 
-It asks before it fetches, and asks for no sync when nothing came: a quiet repository leaves no trace.
+It asks before it fetches, and asks for no sync when nothing came: a quiet repository leaves no trace. What goes wrong
+again and again is asked for ever more rarely, and what only a commit can mend is not asked for until there is one.
 """
 
 import asyncio
+import logging
 import random
 import time
 
 from reconciler.control.loop import Loop
-from reconciler.model.failure import Failure, Wait
+from reconciler.model.failure import Failure, Stalled, Wait
 from reconciler.source.mirror import Mirror
 from reconciler.source.polling import next_poll
+from reconciler.store.unusable import StoreUnusable
+
+log = logging.getLogger(__name__)
+
+NO_COMMIT = "none"
 
 
 async def poll(loop: Loop, mirror: Mirror, interval: float) -> None:
-    failures, after = 0, None
+    looking = Looking(loop, mirror)
     while True:
-        due = next_poll(time.monotonic(), interval, failures=failures, after=after, random=random.random)
+        after = looking.trouble.after if isinstance(looking.trouble, Wait) else None
+        due = next_poll(time.monotonic(), interval, failures=looking.failures, after=after, random=random.random)
         await asyncio.sleep(max(0.0, due - time.monotonic()))
+        await looking.once()
+
+
+class Looking:
+    """One look after another, and how many in a row went wrong."""
+
+    def __init__(self, loop: Loop, mirror: Mirror) -> None:
+        self.failures = 0
+        self.trouble: Failure | None = None
+        """Why the last look, or the sync it asked for, failed."""
+        self._loop = loop
+        self._mirror = mirror
+        self._asked_for: str | None = None
+        self._told: Failure | None = None
+
+    async def once(self) -> None:
         try:
-            moved = await mirror.latest() != mirror.tip
+            latest = await self._mirror.latest()
+            self._note(self._loop.seen.trouble if self._asked_for is not None else None)
+            if self._is_worth_asking(latest):
+                await self._loop.triggers.ask("poll", "reconciler")
+                self._asked_for = latest or NO_COMMIT
         except Failure as failure:
-            failures, after = failures + 1, failure.after if isinstance(failure, Wait) else None
-            loop.source_failed(failure)
-            continue
-        failures, after = 0, None
-        if moved or loop.seen.trouble is not None:
-            await loop.triggers.ask("poll", "reconciler")
+            self._note(failure)
+            self._told = failure
+            self._loop.source_failed(failure)
+        except StoreUnusable as unusable:
+            self.failures += 1
+            log.warning("a sync could not be asked for", extra={"error": str(unusable)})
+
+    def _note(self, trouble: Failure | None) -> None:
+        self.trouble = trouble
+        if trouble is None:
+            self.failures, self._asked_for = 0, None
+        else:
+            self.failures += 1
+
+    def _is_worth_asking(self, latest: str | None) -> bool:
+        trouble, moved = self._loop.seen.trouble, latest != self._mirror.tip
+        if isinstance(trouble, Stalled) and trouble is not self._told:
+            return moved and (latest or NO_COMMIT) != self._asked_for
+        return moved or trouble is not None

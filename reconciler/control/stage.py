@@ -74,6 +74,7 @@ class Stage:
     async def switch(self, new: Live, window: float) -> None:
         async with self._turn:
             await self._journal.switch(self._account.name, new.release, new.since)
+            self._account.gone = False
             old = await self._turn_to(new)
             self._let_go_of_parked()
             if old is not None:
@@ -140,6 +141,7 @@ class Stage:
     async def leave(self) -> None:
         """The service is gone from git: unmount it, and let what serves finish."""
         async with self._turn:
+            self._account.gone = True
             await self._journal.forget(self._account.name, datetime.now(UTC))
             self._let_go_of_parked()
             self.past.clear()

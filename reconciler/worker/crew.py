@@ -7,16 +7,20 @@ or discarded as a whole.
 
 import asyncio
 import itertools
+import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from typing import Any, Protocol
 
 from reconciler.model.failure import Failure, Reason, Stalled
 from reconciler.model.names import WorkerId
 from reconciler.model.watch import Answers
 from reconciler.worker.process import Exit, Worker
+from reconciler.worker.slot import take_turn
 from reconciler.worker.spec import ReleaseSpec, WorkerSockets
 from reconciler.worker.zygote import Forked, Zygotes
+
+log = logging.getLogger(__name__)
 
 CRASHES = 5
 CRASH_WINDOW = 60.0
@@ -52,7 +56,6 @@ class Crew:
         self._ledger = ledger
         self._sockets = sockets
         self._numbers: Iterator[int] = itertools.count(used + 1)
-        self._leaving = False
         self._keepers: set[asyncio.Task[None]] = set()
 
     @property
@@ -61,7 +64,7 @@ class Crew:
 
     @property
     def crash_looping(self) -> bool:
-        return len(self.crashes) >= CRASHES
+        return len(self._recent_crashes()) >= CRASHES
 
     async def start(self) -> None:
         """Start every replica and wait until all are ready; if one fails, leave nothing behind."""
@@ -75,15 +78,15 @@ class Crew:
             await self.discard()
             raise
         for worker in self.workers:
-            self._keep(worker)
+            self._spawn_keeper(self._keep(worker))
 
-    async def adopt(self, workers: list[Worker]) -> None:
-        """Take over workers that a former control started; make up for those that are missing."""
-        self.workers = workers
-        for worker in workers:
-            self._keep(worker)
-        for _ in range(self.spec.replicas - len(workers)):
-            self._spawn_keeper(self._replace(0.0))
+    def adopt(self, workers: Iterable[Worker], slots: asyncio.Semaphore) -> None:
+        """Take over workers that a former control started; make up for those that are missing, when there is a slot."""
+        self.workers = list(workers)
+        for worker in self.workers:
+            self._spawn_keeper(self._keep_adopted(worker))
+        for _ in range(self.spec.replicas - len(self.workers)):
+            self._spawn_keeper(self._make_up(slots))
 
     def park(self) -> None:
         """Serve nobody from now on, and be ready to."""
@@ -105,71 +108,106 @@ class Crew:
     async def retire(self) -> list[Worker]:
         """Let every worker finish and go. Returns them, for what their drain had to cut."""
         self._leave()
-        ends = await asyncio.gather(*(worker.retire(self.spec.drain) for worker in self.workers))
-        self._record(ends)
-        return self.workers
+        workers = list(self.workers)
+        self._record(workers, await asyncio.gather(*(worker.retire(self.spec.drain) for worker in workers)))
+        return workers
 
     async def discard(self) -> None:
         """Throw the workers away: nobody was ever served by them."""
         self._leave()
-        for worker in self.workers:
+        workers = list(self.workers)
+        for worker in workers:
             worker.kill()
-        self._record(await asyncio.gather(*(worker.gone() for worker in self.workers)))
+        self._record(workers, await asyncio.gather(*(worker.gone() for worker in workers)))
 
-    def _record(self, ends: Iterable[Exit]) -> None:
-        for worker, end in zip(self.workers, ends, strict=True):
+    def _record(self, workers: Iterable[Worker], ends: Iterable[Exit]) -> None:
+        for worker, end in zip(workers, ends, strict=True):
             self._ledger.gone(worker.id, end)
 
     def _leave(self) -> None:
-        self._leaving = True
+        """Replace nobody any more; who is being started ends with its keeper."""
         for keeper in self._keepers:
             keeper.cancel()
 
     async def _start_one(self) -> Worker:
+        """A worker that is ready; one that is not, for whatever reason, ends and is written off."""
         spec = self.spec
         worker_id = WorkerId(f"{spec.release}.{next(self._numbers)}")
         sockets = self._sockets()
-        await self._ledger.intend(worker_id, spec, sockets)
-        zygote = await self._zygotes.of(spec.environment, spec.python)
-        process = await zygote.fork(spec, worker_id, sockets)
-        self._ledger.forked(worker_id, process)
-        worker = Worker(worker_id, spec.release, sockets, process.pid, process.started)
-        await worker.watch(zygote)
-        self.workers.append(worker)
+        await self._intend(worker_id, sockets)
+        worker = None
         try:
+            zygote = await self._zygotes.of(spec.environment, spec.python)
+            process = await zygote.fork(spec, worker_id, sockets)
+            self._ledger.forked(worker_id, process)
+            worker = Worker(worker_id, spec.release, sockets, process.pid, process.started)
+            self.workers.append(worker)
+            await worker.watch(zygote)
             await worker.ready(spec.start_timeout)
         except BaseException:
-            worker.kill()
+            await self._write_off(worker_id, worker)
             raise
+        zygote.learn(worker.modules)
         return worker
 
-    def _keep(self, worker: Worker) -> None:
-        self._spawn_keeper(self._keep_one(worker))
+    async def _intend(self, worker: WorkerId, sockets: WorkerSockets) -> None:
+        try:
+            await self._ledger.intend(worker, self.spec, sockets)
+        except Exception:
+            # A service that runs is worth more than a book that is complete.
+            log.exception("a worker could not be written down", extra={"worker": worker})
 
-    def _spawn_keeper(self, work: Awaitable[None]) -> None:
-        keeper = asyncio.ensure_future(work)
+    async def _write_off(self, worker_id: WorkerId, worker: Worker | None) -> None:
+        end = Exit(None)
+        if worker is not None:
+            worker.kill()
+            end = self.last_exit = await worker.gone()
+            if worker in self.workers:
+                self.workers.remove(worker)
+        self._ledger.gone(worker_id, end)
+
+    def _spawn_keeper(self, work: Coroutine[object, object, None]) -> None:
+        keeper = asyncio.create_task(work)
         self._keepers.add(keeper)
         keeper.add_done_callback(self._keepers.discard)
 
-    async def _keep_one(self, worker: Worker) -> None:
-        end = await worker.gone()
-        self._lost(worker, end)
-        await self._replace(self._pause())
-
-    async def _replace(self, pause: float) -> None:
-        """Start one worker in the place of one that died, as often as it takes."""
-        while not self._leaving:
-            await asyncio.sleep(pause)
-            try:
-                worker = await self._start_one()
-            except Failure:
-                self._lost_before_ready()
-                pause = self._pause()
-                continue
+    async def _keep(self, worker: Worker) -> None:
+        """See to it that there is this worker, or another in its place."""
+        while True:
+            self._lost(worker, await worker.gone())
+            worker = await self._persist(self._start_one, self._pause())
             self.restarts += 1
             self.on_change(self)
-            self._keep(worker)
-            return
+
+    async def _keep_adopted(self, worker: Worker) -> None:
+        """It may still be starting: its former control did not live to see it ready."""
+        if worker.state == "starting":
+            try:
+                await worker.ready(self.spec.start_timeout)
+            except Failure:
+                worker.kill()
+            else:
+                self.on_change(self)
+        await self._keep(worker)
+
+    async def _make_up(self, slots: asyncio.Semaphore) -> None:
+        """A worker where there is none."""
+        worker = await self._persist(lambda: take_turn(slots, self._start_one), 0.0)
+        self.on_change(self)
+        await self._keep(worker)
+
+    async def _persist(self, start: Callable[[], Coroutine[Any, Any, Worker]], pause: float) -> Worker:
+        """Try to start one as often as it takes."""
+        while True:
+            await asyncio.sleep(pause)
+            try:
+                return await start()
+            except Failure as failure:
+                log.warning(failure.message, extra={"service": self.spec.service, "reason": failure.reason})
+            except Exception:
+                log.exception("a worker could not be started", extra={"service": self.spec.service})
+            self._count_crash()
+            pause = self._pause()
 
     def _lost(self, worker: Worker, end: Exit) -> None:
         self.last_exit = end
@@ -177,17 +215,15 @@ class Crew:
         self.workers.remove(worker)
         self._count_crash()
 
-    def _lost_before_ready(self) -> None:
-        for worker in [one for one in self.workers if one.is_gone]:
-            self.workers.remove(worker)
-        self._count_crash()
-
     def _count_crash(self) -> None:
-        now = time.monotonic()
-        self.crashes = [moment for moment in self.crashes if now - moment < CRASH_WINDOW] + [now]
+        self.crashes = [*self._recent_crashes(), time.monotonic()]
         self.on_change(self)
         if self.crash_looping:
             self.on_crash_loop(self)
+
+    def _recent_crashes(self) -> list[float]:
+        now = time.monotonic()
+        return [moment for moment in self.crashes if now - moment < CRASH_WINDOW]
 
     def _pause(self) -> float:
         """Replaced at once the first time, then with back-off while it repeats."""

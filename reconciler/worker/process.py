@@ -9,11 +9,12 @@ how it went from the zygote that reaped it.
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import Any
 
 from reconciler.model.failure import Failure, Reason, Stalled
 from reconciler.model.names import ReleaseId, WorkerId
@@ -22,9 +23,14 @@ from reconciler.model.status import WorkerState
 from reconciler.model.watch import Answers
 from reconciler.worker.lines import Lines, Message
 from reconciler.worker.spec import WorkerSockets
-from reconciler.worker.zygote import Zygote
+from reconciler.worker.zygote import Forked, Zygote
+
+log = logging.getLogger(__name__)
 
 EXIT_KNOWN_WITHIN = 2.0
+LAST_WORDS = 0.2
+FAREWELL = 6.0
+"""A worker hangs up before it runs what its service registered for the end; its own limit for that is shorter."""
 GRACE = 15.0
 """What a worker may take beyond its drain for its own shutdown, before it is killed."""
 
@@ -97,7 +103,7 @@ class Worker:
         """Wait until it serves; raise what it says is wrong, or that it said nothing in time."""
         try:
             async with asyncio.timeout(within):
-                while self.state == "starting" and not self._gone.done():
+                while self.state == "starting":
                     self._told.clear()
                     await self._told.wait()
         except TimeoutError:
@@ -163,35 +169,63 @@ class Worker:
 
     def kill(self) -> None:
         """End it now, if the pid still names the process that was started."""
-        if not self._gone.done() and start_time(self.pid) == self.started:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
+        if not self._gone.done():
+            Forked(self.pid, self.started).kill()
 
     def _tell(self, message: Message) -> None:
         if self._lines is not None and not self._gone.done():
             self._lines.send(message)
 
     async def _follow(self, lines: Lines, zygote: Zygote | None) -> None:
-        async for message in lines.messages():
-            self._take(message)
-            self._told.set()
+        """Until its socket ends, or a child of its own keeps that open and only the zygote knows."""
+        reading = asyncio.create_task(self._read(lines))
+        if zygote is not None:
+            reaped = zygote.exit_of(self.id)
+            either: list[asyncio.Future[Any]] = [reading, reaped]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            is_over = reaped.done() and reaped.result() is not None
+            # What it said last may still be in the socket.
+            await asyncio.wait([reading], timeout=LAST_WORDS if is_over else None)
+        else:
+            await asyncio.wait([reading])
+        reading.cancel()
         lines.close()
         await self._end(zygote)
 
+    async def _read(self, lines: Lines) -> None:
+        async for message in lines.messages():
+            try:
+                self._take(message)
+            except Exception as odd:
+                log.warning("a worker says odd things and is cut off", extra={"worker": self.id, "error": repr(odd)})
+                return
+            self._told.set()
+
     async def _end(self, zygote: Zygote | None) -> None:
-        status = await _exit_status(zygote, self.id)
         if self.state != "failed":
             self.state = "stopped"
+        self._told.set()
+        await self._see_off()
+        status = await _exit_status(zygote, self.id)
         self._gone.set_result(Exit(status))
         self.sockets.unlink()
         self._told.set()
+
+    async def _see_off(self) -> None:
+        """Whoever hung up may be saying farewell, but is not left to itself: it serves nobody any more."""
+        process = Forked(self.pid, self.started)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL):
+                while process.runs():  # noqa: ASYNC110 - the kernel tells nobody but its parent
+                    await asyncio.sleep(0.01)
+        process.kill()
 
     def _take(self, message: Message) -> None:
         match message.get("op"):
             case "hello":
                 self._heard = True
-                self.pid = int(message["pid"])
-                self.started = str(message["started"])
+                if self.pid < 2:
+                    self.pid, self.started = int(message["pid"]), str(message["started"])
                 # How it failed follows in a message of its own; a bare "failed" would hide it.
                 if message.get("state") != "failed":
                     self._enter(message)
@@ -222,9 +256,7 @@ async def _exit_status(zygote: Zygote | None, worker: WorkerId) -> int | None:
     try:
         async with asyncio.timeout(EXIT_KNOWN_WITHIN):
             return await asyncio.shield(zygote.exit_of(worker))
-    except (TimeoutError, asyncio.CancelledError):
-        if (task := asyncio.current_task()) is not None and task.cancelling():
-            raise
+    except TimeoutError:
         return None
     finally:
         zygote.forget(worker)
@@ -244,12 +276,3 @@ def _failure(release: ReleaseId, message: Message) -> Failure:
     )
     detail = message.get("detail")
     return Stalled(reason, text, problems=(problem,), detail=str(detail) if detail else None)
-
-
-def start_time(pid: int) -> str:
-    """Field 22 of `/proc/PID/stat`; empty where there is no such process or no such file system."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return ""
-    return stat.rpartition(")")[2].split()[19]

@@ -8,8 +8,9 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import signal
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,9 @@ T = TypeVar("T")
 
 INSIDE = Path(inside.__file__).parent
 START_TIMEOUT = 60.0
+GREETED_WITHIN = 5.0
+REAPED_EVERY = 0.01
+FIELDS = 20
 PASSED_ON = ("LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 
@@ -33,6 +37,18 @@ class Forked:
     pid: int
     started: str
     """The kernel's start time of the process: with the pid, a name that is never reused."""
+
+    def runs(self) -> bool:
+        """Whether it does something yet; what only waits to be reaped does not."""
+        fields = _stat(self.pid)
+        return fields[19] == self.started and fields[0] not in ("", "Z", "X")
+
+    def kill(self) -> None:
+        """End it now, if the pid still names the process that was started."""
+        # 0 and -1 would be everybody.
+        if self.pid > 1 and start_time(self.pid) == self.started:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,41 +60,82 @@ class Nursery:
     lifeline: int
 
 
+@dataclass(frozen=True, slots=True)
+class Diary:
+    """What an interpreter wrote since it was started, in a file that all of them share."""
+
+    file: Path
+    since: int
+
+    @classmethod
+    def begin(cls, file: Path) -> "Diary":
+        return cls(file, file.stat().st_size if file.exists() else 0)
+
+    def tail(self, size: int = 4000) -> str | None:
+        try:
+            return self.file.read_bytes()[self.since :][-size:].decode(errors="replace")
+        except OSError:
+            return None
+
+
 class Zygote:
-    def __init__(self, lines: Lines, process: "subprocess.Popen[bytes] | None") -> None:
+    def __init__(self, lines: Lines, process: "subprocess.Popen[bytes] | None", diary: Diary) -> None:
+        self.alive = True
         self._lines = lines
         self._process = process
+        self._diary = diary
         self._forks: dict[WorkerId, asyncio.Future[Forked]] = {}
-        self._exits: dict[WorkerId, asyncio.Future[int]] = {}
+        self._unwanted: dict[WorkerId, WorkerSockets] = {}
+        """Asked for by somebody who did not wait for the answer."""
+        self._exits: dict[WorkerId, asyncio.Future[int | None]] = {}
+        self._learnt: set[str] = set()
+        self._greeting: asyncio.Future[Mapping[WorkerId, int]] = asyncio.get_running_loop().create_future()
         self._listening = asyncio.create_task(self._listen())
 
-    @property
-    def alive(self) -> bool:
-        return not self._listening.done()
-
     async def fork(self, spec: ReleaseSpec, worker: WorkerId, sockets: WorkerSockets) -> Forked:
-        answer = self._forks[worker] = asyncio.get_running_loop().create_future()
+        """A new worker. Whoever is cancelled while it waits for one leaves none behind."""
+        if not self.alive:
+            raise self._has_ended()
+        answer: asyncio.Future[Forked] = asyncio.get_running_loop().create_future()
+        self._forks[worker] = answer
         try:
             self._lines.send(fork_message(spec, worker, sockets))
-            return await asyncio.wait_for(answer, START_TIMEOUT)
+            async with asyncio.timeout(START_TIMEOUT):
+                return await answer
         except TimeoutError:
+            self._disown(worker, sockets, answer)
             raise Wait(Reason.START_FAILED, f"the zygote did not fork within {START_TIMEOUT:.0f} s") from None
+        except asyncio.CancelledError:
+            self._disown(worker, sockets, answer)
+            raise
         finally:
             self._forks.pop(worker, None)
 
-    def exit_of(self, worker: WorkerId) -> "asyncio.Future[int]":
-        """The raw wait status of a worker, once the zygote has reaped it. Cancelled when nobody can know."""
+    def exit_of(self, worker: WorkerId) -> "asyncio.Future[int | None]":
+        """The raw wait status of a worker, once the zygote has reaped it. None when nobody can know."""
         if worker not in self._exits:
             self._exits[worker] = asyncio.get_running_loop().create_future()
             if not self.alive:
-                self._exits[worker].cancel()
+                self._exits[worker].set_result(None)
         return self._exits[worker]
 
     def forget(self, worker: WorkerId) -> None:
         self._exits.pop(worker, None)
 
-    def preload(self, modules: list[str]) -> None:
-        self._lines.send({"op": "preload", "modules": modules})
+    async def children(self) -> Mapping[WorkerId, int]:
+        """Its workers and their pids, when it was met; none where it does not say."""
+        try:
+            async with asyncio.timeout(GREETED_WITHIN):
+                return await asyncio.shield(self._greeting)
+        except TimeoutError:
+            return {}
+
+    def learn(self, modules: Iterable[str]) -> None:
+        """What a worker imported, the next ones find imported."""
+        new = [name for name in modules if name not in self._learnt]
+        if new and self.alive:
+            self._learnt.update(new)
+            self._lines.send({"op": "preload", "modules": new})
 
     def stop(self) -> None:
         """Let it end once its last worker has."""
@@ -90,24 +147,60 @@ class Zygote:
 
     async def _listen(self) -> None:
         async for message in self._lines.messages():
-            self._take(message)
-        _cancel(self._forks.values())
-        _cancel(self._exits.values())
+            try:
+                self._take(message)
+            except (KeyError, TypeError, ValueError):
+                break
+        self._let_go()
+        while self._process is not None and self._process.poll() is None:  # noqa: ASYNC110 - it ends at once
+            await asyncio.sleep(REAPED_EVERY)
+
+    def _let_go(self) -> None:
+        self.alive = False
         self._lines.close()
-        if self._process is not None:
-            await asyncio.to_thread(self._process.wait)
+        for fork in self._forks.values():
+            if not fork.done():
+                fork.set_exception(self._has_ended())
+        for status in self._exits.values():
+            _settle(status, None)
+        _settle(self._greeting, {})
+
+    def _has_ended(self) -> Wait:
+        return Wait(
+            Reason.START_FAILED,
+            "the environment's Python ended before it could fork workers",
+            detail=self._diary.tail(),
+        )
+
+    def _disown(self, worker: WorkerId, sockets: WorkerSockets, answer: "asyncio.Future[Forked]") -> None:
+        if not answer.done() or answer.cancelled():
+            self._unwanted[worker] = sockets
+        elif answer.exception() is None:
+            answer.result().kill()
+            sockets.unlink()
 
     def _take(self, message: Message) -> None:
         worker = WorkerId(str(message.get("worker", "")))
         match message.get("op"):
+            case "hello":
+                children = {WorkerId(str(one["worker"])): int(one["pid"]) for one in message.get("children", ())}
+                _settle(self._greeting, children)
             case "forked":
-                _settle(self._forks.get(worker), Forked(int(message["pid"]), str(message.get("started", ""))))
+                self._born(worker, Forked(int(message["pid"]), str(message.get("started", ""))))
             case "refused":
+                self._unwanted.pop(worker, None)
                 failure = Wait(Reason.START_FAILED, f"the zygote refused to fork: {message.get('message', '')}")
                 if (fork := self._forks.get(worker)) is not None and not fork.done():
                     fork.set_exception(failure)
             case "exited":
                 _settle(self.exit_of(worker), int(message["status"]))
+
+    def _born(self, worker: WorkerId, process: Forked) -> None:
+        if (sockets := self._unwanted.pop(worker, None)) is not None:
+            process.kill()
+            sockets.unlink()
+        elif (fork := self._forks.get(worker)) is not None:
+            _settle(fork, process)
 
 
 class Zygotes:
@@ -124,9 +217,9 @@ class Zygotes:
         # Several services wait for one start: the one that is cancelled must not take it from the others.
         return await asyncio.shield(task)
 
-    def known(self, environment: EnvironmentId) -> Zygote | None:
-        task = self._starting.get(environment)
-        return task.result() if task is not None and task.done() and _still_good(task) else None
+    def was_started(self, environment: EnvironmentId) -> bool:
+        """By this control or by one before it, which may be over."""
+        return self._socket(environment).exists()
 
     def stop_others(self, needed: frozenset[EnvironmentId]) -> None:
         """End the zygotes of environments that nothing runs in any more."""
@@ -145,25 +238,32 @@ class Zygotes:
                 await (await asyncio.shield(task)).ended()
 
     async def _find_or_start(self, environment: EnvironmentId, python: Path) -> Zygote:
-        socket = self._nursery.run / f"z-{_generation(environment)}.sock"
-        with contextlib.suppress(OSError):
-            return Zygote(await Lines.connect(socket), None)
-        socket.unlink(missing_ok=True)
-        return await self._start(python, socket)
-
-    async def _start(self, python: Path, socket: Path) -> Zygote:
+        socket = self._socket(environment)
         self._nursery.logs.mkdir(parents=True, exist_ok=True)
-        log = self._nursery.logs / "zygote.log"
-        process = await asyncio.to_thread(_spawn, python, socket, self._nursery.lifeline, log)
+        diary = Diary.begin(self._nursery.logs / "zygote.log")
+        with contextlib.suppress(OSError):
+            return Zygote(await Lines.connect(socket), None, diary)
+        socket.unlink(missing_ok=True)
+        return await self._start(python, socket, diary)
+
+    def _socket(self, environment: EnvironmentId) -> Path:
+        return self._nursery.run / f"z-{_generation(environment)}.sock"
+
+    async def _start(self, python: Path, socket: Path, diary: Diary) -> Zygote:
+        try:
+            process = await asyncio.to_thread(_spawn, python, socket, self._nursery.lifeline, diary.file)
+        except OSError as error:
+            message = f"the environment's Python could not be started: {error.strerror}: {python}"
+            raise Wait(Reason.START_FAILED, message) from error
         deadline = asyncio.get_running_loop().time() + START_TIMEOUT
         while asyncio.get_running_loop().time() < deadline:
             with contextlib.suppress(OSError):
-                return Zygote(await Lines.connect(socket), process)
+                return Zygote(await Lines.connect(socket), process, diary)
             if process.poll() is not None:
                 raise Wait(
                     Reason.START_FAILED,
                     f"the environment's Python ended with {process.returncode} before it could fork workers",
-                    detail=_tail(log),
+                    detail=diary.tail(),
                 )
             await asyncio.sleep(0.005)
         process.kill()
@@ -193,22 +293,24 @@ def _still_good(task: "asyncio.Task[Zygote]") -> bool:
     return not task.cancelled() and task.exception() is None and task.result().alive
 
 
-def _settle(future: "asyncio.Future[T] | None", value: T) -> None:
-    if future is not None and not future.done():
+def _settle(future: "asyncio.Future[T]", value: T) -> None:
+    if not future.done():
         future.set_result(value)
 
 
-def _cancel(futures: "Iterable[asyncio.Future[T]]") -> None:
-    for future in futures:
-        if not future.done():
-            future.cancel()
+def start_time(pid: int) -> str:
+    """Field 22 of `/proc/PID/stat`; empty where there is no such process or no such file system."""
+    return _stat(pid)[19]
 
 
-def _tail(log: Path, size: int = 4000) -> str | None:
+def _stat(pid: int) -> list[str]:
+    """What the kernel says of a process, from its state on."""
     try:
-        return log.read_bytes()[-size:].decode(errors="replace")
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
-        return None
+        return [""] * FIELDS
+    # Its own name, in parentheses before these, may hold anything.
+    return stat.rpartition(")")[2].split()
 
 
 def _generation(environment: EnvironmentId) -> str:

@@ -1,0 +1,59 @@
+"""What a former control knew and had said about each service, so that the next one tells the same story."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+
+from reconciler.model.failure import Failure, Stalled
+from reconciler.model.names import Digest, ServiceName
+from reconciler.model.status import Condition
+from reconciler.model.word import SILENT, Word
+from reconciler.store.journal import Journal, Transaction
+from reconciler.store.rows import EventRow, ServiceRow
+
+EVENTS = 20
+"""How many of the last events are told with a service."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    failed: Mapping[Digest, Failure] = field(default_factory=dict)
+    """What was tried in vain; it stays so until a digest changes or somebody asks."""
+    word: Word = SILENT
+    """What people had said, which holds until they or git say something new."""
+    conditions: tuple[Condition, ...] = ()
+    events: tuple[EventRow, ...] = ()
+
+
+NOTHING = Memory()
+
+
+async def remember(journal: Journal) -> dict[ServiceName, Memory]:
+    return await journal.write(_memories)
+
+
+def _memories(entries: Transaction) -> dict[ServiceName, Memory]:
+    failed: dict[ServiceName, dict[Digest, Failure]] = {}
+    for row in entries.failed_digests():
+        told = Stalled(row.reason, row.message, problems=row.problems, detail=row.detail)
+        failed.setdefault(row.service, {})[row.digest] = told
+    rows = {row.name: row for row in entries.services()}
+    return {name: _memory(entries, name, rows.get(name), failed.get(name, {})) for name in rows.keys() | failed.keys()}
+
+
+def _memory(
+    entries: Transaction, name: ServiceName, row: ServiceRow | None, failed: Mapping[Digest, Failure]
+) -> Memory:
+    events = tuple(reversed(entries.last_events(name, EVENTS)))
+    if row is None:
+        return Memory(failed, events=events)
+    return Memory(failed, Word(row.suspended, row.held, row.held_digest), _conditions(row), events)
+
+
+def _conditions(row: ServiceRow) -> tuple[Condition, ...]:
+    try:
+        return tuple(Condition.model_validate(dict(condition)) for condition in row.conditions)
+    except ValidationError:
+        # Written by another version; what is true now is found out soon enough.
+        return ()

@@ -1,0 +1,27 @@
+"""Turns at starting, so that many services that come at once do not trample on one another.
+
+A slot is kept for as long as an ordinary start takes, and no longer: whoever hangs has had his turn.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+HELD = 1.0
+
+
+async def take_turn(slots: asyncio.Semaphore, start: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Start when there is a slot. Cancelled, it ends when the start has."""
+    starting: asyncio.Task[T] | None = None
+    try:
+        async with slots:
+            starting = asyncio.create_task(start())
+            await asyncio.wait([starting], timeout=HELD)
+        return await starting
+    except asyncio.CancelledError:
+        if starting is not None:
+            starting.cancel()
+            await asyncio.wait([starting])
+        raise
