@@ -1,6 +1,7 @@
 """What a person asks of one service, and when exactly its suite is played."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from textwrap import dedent
@@ -225,21 +226,17 @@ def test_without_a_gate_the_suite_is_played_after_the_switch(shared: Platform) -
 
 
 def test_a_failing_test_says_how_to_ask_again(shared: Platform) -> None:
-    shared.deploy({**service("wrong", manifest="gate: none\n"), **expects_version("wrong", "2")})
+    noted = (
+        "\n\nimport logging\n\n@router.get('/noted')\nasync def noted():\n    logging.warning('noted %s', VERSION)\n"
+    )
+    files = {name: text.replace("/version", "/noted") for name, text in expects_version("wrong", "2").items()}
+    shared.deploy({**service("wrong", also=noted + "    return await version()\n", manifest="gate: none\n"), **files})
     done = command("test", "wrong", data=shared.data)
     assert done.returncode == 1
     assert "✗ says its version" in done.stdout and "--> services/wrong/tests.yaml:3" in done.stdout
-    assert f"curl -i http://127.0.0.1:{shared.port}/api/wrong/version" in done.stdout
+    assert f"curl -i http://127.0.0.1:{shared.port}/api/wrong/noted" in done.stdout
+    assert re.search(r"^    log +noted 1$", done.stdout, re.M), "the service's own lines for that request"
     assert shared.version("wrong") == "1" and shared.condition("wrong")["status"] == "True"
-    exported = command("test", "wrong", "--export", "curl", data=shared.data).stdout
-    assert exported == f"curl -i http://127.0.0.1:{shared.port}/api/wrong/version\n"
-    assert "HTTP 200" in command("test", "wrong", "--export", "hurl", data=shared.data).stdout
-    assert "not ok 1" in command("test", "wrong", "--format", "tap", data=shared.data).stdout
-    assert "<failure" in command("test", "wrong", "--format", "junit", data=shared.data).stdout
-    assert (
-        "::error file=services/wrong/tests.yaml"
-        in command("test", "wrong", "--format", "github", data=shared.data).stdout
-    )
     told = json.loads(command("test", "wrong", "--format", "json", data=shared.data).stdout)
     assert told["verdict"] == "failed"
 
@@ -303,3 +300,35 @@ def test_a_rollback_needs_no_repository(own: Platform) -> None:
     act(own, "held", "rollback")
     assert own.version("held") == "1"
     assert command("test", "held", data=own.data).returncode == 0
+
+
+# Pytest files
+
+
+def test_pytest_files_are_played_in_the_services_own_environment(shared: Platform) -> None:
+    asks = dedent(
+        """
+        import json
+        import os
+        import urllib.request
+
+
+        def test_it_says_its_version():
+            with urllib.request.urlopen(os.environ["RECONCILER_BASE_URL"] + "/version") as answer:
+                assert json.load(answer)["version"] == os.environ["GREETING"]
+        """
+    )
+    manifest = "requirements: [pytest]\ntests: [test_version.py]\nenv: {GREETING: '%s'}\n"
+
+    def files(version: str, expected: str) -> dict[str, str]:
+        written = service("slower", version, manifest=manifest % expected)
+        return {**written, "services/slower/test_version.py": asks}
+
+    assert shared.deploy(files("1", "1"), within=180)["state"] == "done", shared.service("slower")
+    assert shared.service("slower")["suite"]["summary"] == "1 of 1 cases passed"
+    assert shared.deploy(files("2", "3"))["state"] == "failed"
+    assert shared.version("slower") == "1"
+    [problem] = shared.service("slower")["problems"]
+    assert problem["file"] == "services/slower/test_version.py"
+    assert "test_it_says_its_version" in problem["message"]
+    assert command("test", "slower", data=shared.data).returncode == 0

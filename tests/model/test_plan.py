@@ -39,6 +39,15 @@ EXAMPLES = [
         Verb.HOLD,
         "rolled back",
     ),
+    (
+        "a newer digest ends a rollback's hold",
+        Desired(NEW),
+        Running(OLD, held="rolled back", held_digest=Ingredients(code="older").digest),
+        Verb.REPLACE,
+        "code changed",
+    ),
+    ("a person's suspension is obeyed", Desired(NEW), Running(OLD, suspended="by ada"), Verb.HOLD, "by ada"),
+    ("also when the folder is gone", None, Running(OLD, suspended="by ada"), Verb.HOLD, "by ada"),
 ]
 
 
@@ -46,6 +55,18 @@ EXAMPLES = [
 def test_decides(wanted: Desired | None, running: Running, verb: Verb, why: str) -> None:
     action = decide(TASKS, wanted, running)
     assert (action.verb, action.why) == (verb, why)
+
+
+@pytest.mark.parametrize(
+    ("running", "meant"),
+    [
+        (Running(OLD, suspended="by ada"), True),
+        (Running(OLD, held="by ada", held_digest=NEW.digest), True),
+        (Running(OLD, frozenset({NEW.digest})), False),
+    ],
+)
+def test_what_somebody_wished_is_no_trouble(running: Running, meant: bool) -> None:
+    assert decide(TASKS, Desired(NEW), running).meant is meant
 
 
 def test_a_failed_digest_is_not_tried_again() -> None:

@@ -9,6 +9,7 @@ from reconciler.model.failure import Failure, Reason, Stalled, Wait
 from reconciler.model.problem import Problem
 from reconciler.model.standing import Standing, conditions
 from reconciler.model.status import Condition
+from reconciler.model.word import Word
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -42,6 +43,14 @@ def test_since_moves_only_when_the_reason_does() -> None:
     )
     assert told(Standing(serving="tasks-2 of main@ffffffff"), early)["Ready"].since == NOW - timedelta(hours=1)
     assert told(Standing(suspended=True), early)["Ready"].since == NOW
+
+
+def test_a_persons_word_is_told_with_who_said_it() -> None:
+    found = told(Standing(serving="tasks-1 of main@1a2b3c4d", word=Word("suspended by ada", "ada rolled back")))
+    assert found["Suspended"].message == "Suspended by ada. Syncs pass this service by until it is resumed."
+    assert found["RolledBack"].message.startswith("Ada rolled back. It stays so")
+    assert {found[kind].reason for kind in ("Suspended", "RolledBack")} == {"Requested"}
+    assert found["Ready"].status == "True"
 
 
 failures: st.SearchStrategy[Failure | None] = st.sampled_from(
