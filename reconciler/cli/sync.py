@@ -54,9 +54,11 @@ def _say(sync: dict[str, Any]) -> None:
         rows.append((Cell(mark, colour), Cell(action["verb"]), Cell(safe(action["service"]), "bold"), Cell(safe(told))))
     say_table(rows)
     mark, colour = OUTCOMES["done" if _is_good(sync) else "failed"]
-    kept = f"{sync['kept']} kept, " if sync["kept"] else ""
+    held = sum(action["verb"] == "hold" for action in sync["actions"])
+    counted = {"kept": sync["kept"], "held": held, "changed": len(rows) - held}
+    counts = ", ".join(f"{count} {what}" for what, count in counted.items() if count or what == "changed")
     message = f": {safe(sync['message'])}" if sync["message"] else ""
-    say(f"{paint(mark, colour)} {short(sync['revision'])}  {kept}{len(rows)} changed, {safe(sync['state'])}{message}")
+    say(f"{paint(mark, colour)} {short(sync['revision'])}  {counts}, {safe(sync['state'])}{message}")
 
 
 def _is_good(sync: dict[str, Any]) -> bool:

@@ -277,9 +277,9 @@ class Loop:
             self._ask_to_retry()
 
     def _left_undone(self, action: Action) -> Outcome | None:
-        """It was to begin and did not: it waits for its time, or for somebody else."""
+        """It was to begin and did not, since it waits for its time or for somebody else; or it cannot be followed."""
         lane = self.lanes.get(action.service)
-        if action.verb not in (Verb.START, Verb.REPLACE) or lane is None or lane.account.trouble is None:
+        if action.verb is Verb.REMOVE or action.meant or lane is None or lane.account.trouble is None:
             return None
         return Outcome("failed", lane.account.trouble)
 
