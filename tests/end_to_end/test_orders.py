@@ -1,0 +1,419 @@
+"""Orders that meet: a commit while another is being followed, a signal in the middle, a change taken back.
+
+Services are held exactly where a test wants them by a file that their import waits for, and a switch by a
+gateway that is stopped; so nothing here depends on who is faster.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from shutil import copytree
+
+import httpx
+import pytest
+
+from tests.end_to_end.platform import SHARED, Platform, Told, eventually
+from tests.end_to_end.processes import ROLES, is_alive
+from tests.end_to_end.samples import PLATFORM, service
+from tests.end_to_end.traffic import Tally, Traffic
+from tests.waiting import until_sync
+
+UNWATCHED = "version: 1\ndefaults: {drain: 5s, watch_window: 0s}\n"
+
+
+def held_by(path: Path) -> str:
+    """For a router: its import takes as long as this file is there."""
+    return f"""
+
+    import pathlib
+    import time
+
+    while pathlib.Path("{path}").exists():
+        time.sleep(0.01)
+    """
+
+
+def broken_by(path: Path) -> str:
+    """For a router: its import fails while this file is there."""
+    return f"""
+
+    import pathlib
+
+    if pathlib.Path("{path}").exists():
+        raise RuntimeError("not today")
+    """
+
+
+@pytest.fixture
+def brake(tmp_path: Path) -> Iterator[Path]:
+    """A file that holds whatever waits for its end; released at the end of a test however that comes."""
+    path = tmp_path / "brake"
+    path.touch()
+    yield path
+    path.unlink(missing_ok=True)
+
+
+def ask(platform: Platform, **query: str) -> str:
+    """Ask for a sync and do not wait for its end."""
+    return str(platform.control.post("/v1/sync", params=query).raise_for_status().json()["id"])
+
+
+def end_of(platform: Platform, sync: str, *, within: float = 30) -> Told:
+    def look() -> Told:
+        told: Told = platform.control.get(f"/v1/syncs/{sync}").raise_for_status().json()
+        return told if told["state"] in {"done", "failed", "superseded"} else {}
+
+    return until_sync(look, within=within, what=f"sync {sync}")
+
+
+def doing(platform: Platform, name: str) -> str:
+    return str(platform.condition(name, "Syncing").get("message", ""))
+
+
+def is_held(platform: Platform, name: str) -> bool:
+    """Its candidate has been forked, and stands at the brake."""
+    return "starting" in doing(platform, name)
+
+
+def live(platform: Platform, name: str) -> str | None:
+    told = platform.service(name)["live"]
+    return str(told["id"]) if told else None
+
+
+@contextlib.contextmanager
+def gateway_that_does_not_answer(platform: Platform) -> Iterator[None]:
+    gateway = platform.process("gateway")
+    gateway.kill(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        gateway.kill(signal.SIGCONT)
+
+
+def begin_switch(platform: Platform, name: str, files: Mapping[str, str]) -> str:
+    """Follow a commit up to the moment at which the gateway is told; the sync under way."""
+    before = live(platform, name)
+    platform.commit(files)
+    sync = ask(platform)
+    eventually(lambda: live(platform, name) != before, what="the switch")
+    return sync
+
+
+def check_that_all_is_gone(platform: Platform, *, signalled: bool = False) -> None:
+    """SIGTERM ends everything, in order."""
+    assert platform.server is not None
+    family = platform.family()
+    assert (platform.server.wait(20) if signalled else platform.stop()) == 0, platform.said()
+    until_sync(lambda: not any(is_alive(process.pid) for process in family), what="the end of all")
+
+
+# Syncs that overlap
+
+
+def test_a_service_that_is_put_back_during_an_older_sync_stays_known(platform: Platform, brake: Path) -> None:
+    platform.commit({"services.yaml": UNWATCHED, **service("boomerang"), **service("steady")})
+    platform.start()
+    platform.commit({"services/boomerang": None, **service("slow", also=held_by(brake))})
+    older = ask(platform)
+    eventually(lambda: is_held(platform, "slow"), what="a start under way")
+    eventually(lambda: platform.version("boomerang") == 404, what="the removal")
+    platform.commit(service("boomerang", "2"))
+    newer = ask(platform)
+    eventually(lambda: platform.version("boomerang") == "2", what="the service, put back")
+    brake.unlink()
+    assert (end_of(platform, older)["state"], end_of(platform, newer)["state"]) == ("done", "done")
+    assert platform.condition("boomerang")["status"] == "True"
+    platform.deploy(service("boomerang", "3"))
+    assert platform.version("boomerang") == "3"
+    eventually(lambda: forked(platform) == 3, what="one worker per service, and none that is forgotten")
+    check_that_all_is_gone(platform)
+
+
+def forked(platform: Platform) -> int:
+    """How many workers there are; their one zygote runs the same command."""
+    return sum(ROLES["zygote"] in process.command for process in platform.family()) - 1
+
+
+def test_a_commit_that_is_taken_back_during_the_switch_ends_as_git_says(shared: Platform) -> None:
+    shared.deploy(service("fickle"))
+    with gateway_that_does_not_answer(shared):
+        older = begin_switch(shared, "fickle", service("fickle", "2"))
+        sha = shared.commit(service("fickle", "1"))
+        newer = ask(shared)
+        eventually(lambda: sha in (shared.status()["revision_attempted"] or ""), what="a look at the newer commit")
+    end_of(shared, older)
+    end_of(shared, newer)
+    eventually(lambda: shared.version("fickle") == "1", what="what git says")
+    ready = eventually(lambda: settled(shared, "fickle"), what="Ready")
+    assert ready["status"] == "True"
+    shared.sync()
+    assert shared.version("fickle") == "1"
+
+
+def settled(platform: Platform, name: str) -> Told:
+    return {} if platform.condition(name, "Syncing") else platform.condition(name)
+
+
+def test_services_that_hang_at_start_do_not_hold_up_a_good_one(shared: Platform, brake: Path) -> None:
+    slots = 2 * (os.cpu_count() or 2)
+    manifest = "timeout: {start: 10s}\n"
+    names = [f"hang-{number}" for number in range(slots + 1)]
+    files = {
+        path: text for name in names for path, text in service(name, also=held_by(brake), manifest=manifest).items()
+    }
+    shared.commit({**files, **service("well")})
+    sync = ask(shared)
+    eventually(lambda: shared.version("well") == "1", within=8, what="the good one")
+    assert {shared.version(name) for name in names} == {503}
+    brake.unlink()
+    assert end_of(shared, sync)["state"] == "done"
+    shared.deploy({f"services/{name}": None for name in names})
+
+
+# What a service waits for
+
+
+def test_a_dependent_waits_for_what_it_depends_on(shared: Platform, brake: Path) -> None:
+    def both(base: Mapping[str, str], version: str) -> Mapping[str, str]:
+        return {**base, **service("atop", version, manifest="depends_on: [base]\n")}
+
+    shared.deploy(both(service("base"), "1"))
+    assert shared.version("atop") == "1"
+
+    shared.commit(both(service("base", "2", also=held_by(brake)), "2"))
+    sync = ask(shared)
+    eventually(lambda: doing(shared, "atop") == "waiting for base" and is_held(shared, "base"), what="the wait")
+    assert (shared.version("base"), shared.version("atop")) == ("1", "1")
+    brake.unlink()
+    assert end_of(shared, sync)["state"] == "done"
+    assert (shared.version("base"), shared.version("atop")) == ("2", "2")
+
+    shared.deploy(both(service("base", "3", also="\nimport does_not_exist\n"), "3"))
+    assert shared.condition("atop")["reason"] == "DependencyNotReady"
+    told = shared.sync()
+    assert told["state"] == "failed"
+    assert shared.condition("atop")["reason"] == "DependencyNotReady", "however often somebody asks"
+    assert (shared.version("base"), shared.version("atop")) == ("2", "2")
+
+    shared.deploy(service("base", "4"))
+    eventually(lambda: shared.version("atop") == "3", what="the dependent, without a commit to it")
+    assert shared.version("base") == "4"
+    assert shared.condition("atop")["status"] == "True"
+
+
+# What goes
+
+
+def test_a_listing_without_services_unmounts_only_when_that_is_meant(platform: Platform) -> None:
+    platform.commit({"services.yaml": PLATFORM, **service("one"), **service("two")})
+    platform.start()
+    refused = platform.deploy({"services": None})
+    assert refused["state"] == "failed"
+    assert "allow_empty" in refused["message"]
+    assert (platform.version("one"), platform.version("two")) == ("1", "1")
+    meant = platform.deploy({"services.yaml": PLATFORM + "prune: {allow_empty: true}\n"})
+    assert meant["state"] == "done"
+    assert {action["verb"] for action in meant["actions"]} == {"remove"}
+    assert (platform.version("one"), platform.version("two")) == (404, 404)
+    assert platform.status()["services"] == 0
+
+
+LAZY = """
+
+@router.get("/lazy")
+async def lazy(until: str):
+    from pathlib import Path
+
+    async def parts():
+        yield "begun\\n"
+        while Path(until).exists():
+            await asyncio.sleep(0.01)
+        import notes
+        yield notes.SAID
+
+    return StreamingResponse(parts())
+"""
+
+
+def test_what_a_removed_service_began_is_finished_out_of_its_own_files(shared: Platform, brake: Path) -> None:
+    manifest = "requirements: [six==1.15.0]\ndrain: 30s\n"
+    notes = {"services/leaving/notes.py": 'import six\n\nSAID = f"with six {six.__version__}"\n'}
+    shared.deploy({**service("leaving", also=LAZY, manifest=manifest), **notes})
+    folder = shared.data / "releases" / "leaving"
+    environment = shared.data / "environments" / shared.service("leaving")["environment"]["id"]
+    with shared.services.stream("GET", "/api/leaving/lazy", params={"until": str(brake)}) as answer:
+        lines = answer.iter_lines()
+        assert next(lines) == "begun"
+        shared.deploy({"services/leaving": None})
+        assert shared.version("leaving") == 404
+        shared.deploy(service("passer-by", "1"))
+        shared.deploy(service("passer-by", "2"))
+        brake.unlink()
+        assert list(lines) == ["with six 1.15.0"]
+    eventually(lambda: not folder.exists() or not any(folder.iterdir()), what="the end of its folder")
+    eventually(lambda: not environment.exists(), what="the end of its environment")
+
+
+# Going back, and forward again
+
+
+def test_what_was_rolled_back_is_tried_again_when_somebody_asks(shared: Platform) -> None:
+    watched = "watch_window: 30s\n"
+    dies = "\n\n@router.get('/die')\nasync def die():\n    os._exit(1)\n"
+    shared.deploy(service("second-chance", manifest=watched))
+    shared.deploy(service("second-chance", "2", also=dies, manifest=watched))
+    with contextlib.suppress(httpx.TransportError):
+        shared.services.get("/api/second-chance/die")
+    eventually(lambda: shared.version("second-chance") == "1", what="the previous release")
+    shared.sync()
+    assert shared.version("second-chance") == "1"
+    end_of(shared, ask(shared, retry="true"))
+    assert shared.version("second-chance") == "2"
+    assert not shared.condition("second-chance", "RolledBack")
+    assert shared.condition("second-chance")["status"] == "True"
+
+
+# Another mount
+
+
+def test_a_change_of_the_mount_is_a_release_like_any_other(platform: Platform, brake: Path, tmp_path: Path) -> None:
+    fault = tmp_path / "fault"
+    files = {**service("steady", also=held_by(brake)), **service("fragile", also=broken_by(fault))}
+    brake.unlink()
+    platform.commit({"services.yaml": PLATFORM, **files})
+    platform.start()
+    brake.touch()
+    fault.touch()
+    with Traffic(platform.port, ["/api/steady", "/api/fragile"]) as both:
+        platform.commit({"services.yaml": f"{PLATFORM}mount: /v2\n"})
+        sync = ask(platform)
+        eventually(lambda: is_held(platform, "steady"), what="a start under way")
+        eventually(lambda: platform.condition("fragile", "Stalled"), what="the failure of the other")
+        both.settle(100)
+    assert (both.tally.lost, both.tally.closed) == (0, 0), both.tally
+    with Traffic(platform.port, ["/api/steady"]) as old:
+        old.settle()
+        brake.unlink()
+        assert end_of(platform, sync)["state"] == "failed"
+        old.settle()
+    assert nothing_but(old.tally, 200, 404), old.tally
+    assert platform.version("steady", "/v2") == "1"
+    assert platform.version("fragile") == "1", "its last good release is where it was"
+    fault.unlink()
+    end_of(platform, ask(platform, retry="true"))
+    assert (platform.version("fragile", "/v2"), platform.version("fragile")) == ("1", 404)
+
+
+def nothing_but(tally: Tally, *codes: int) -> bool:
+    return not tally.failures and set(tally.answered) == set(codes)
+
+
+# What is said
+
+
+def test_control_says_the_same_after_it_was_killed(shared: Platform) -> None:
+    shared.deploy(service("told"))
+    shared.deploy(service("told", "2"))
+    before = shared.service("told")
+    shared.kill("control")
+    eventually(lambda: shared.control.get("/readyz").status_code == 200, within=20, what="control")
+    after = shared.service("told")
+    assert shared.condition("told")["status"] == "True"
+    assert after["candidate"] is None
+    assert after["live"]["id"] == before["live"]["id"]
+    for field in ("revision_attempted", "revision_applied", "revision_changed", "conditions", "events"):
+        assert after[field] == before[field], field
+    assert [worker["pid"] for worker in after["workers"]] == [worker["pid"] for worker in before["workers"]]
+
+
+def test_a_service_that_commits_do_not_touch_follows_them_all_the_same(shared: Platform) -> None:
+    shared.deploy(service("aside"))
+    first = shared.service("aside")["revision_changed"]
+    for number in range(10):
+        shared.deploy(service("busy", str(number)))
+    newest = shared.repository.git("rev-parse", "HEAD")
+    told = shared.service("aside")
+    assert newest in told["revision_attempted"]
+    assert told["revision_applied"] == told["revision_attempted"] == shared.service("busy")["revision_applied"]
+    assert told["revision_changed"] == first
+
+
+# SIGTERM in the middle
+
+
+def test_a_signal_while_a_release_is_prepared_ends_everything(platform: Platform, brake: Path) -> None:
+    platform.commit({"services.yaml": PLATFORM, **service("tasks")})
+    platform.start()
+    platform.commit({**service("tasks", "2", also=held_by(brake)), **service("new", also=held_by(brake))})
+    ask(platform)
+    eventually(lambda: is_held(platform, "tasks") and is_held(platform, "new"), what="starts under way")
+    check_that_all_is_gone(platform)
+
+
+def test_a_signal_during_a_switch_ends_everything(platform: Platform) -> None:
+    platform.commit({"services.yaml": PLATFORM, **service("tasks")})
+    platform.start()
+    with gateway_that_does_not_answer(platform):
+        begin_switch(platform, "tasks", service("tasks", "2"))
+        assert platform.server is not None
+        platform.server.terminate()
+        until_sync(lambda: "stopping" in platform.said(), what="the signal")
+    check_that_all_is_gone(platform, signalled=True)
+
+
+# A disk without room
+
+
+@pytest.fixture
+def small(tmp_path: Path, template: Path) -> Iterator[Platform]:
+    """A platform whose data folder is a disk of its own, and a small one. The environments are beside it."""
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    words = ["mount", "-t", "tmpfs", "-o", "size=16m,mode=700", "tmpfs", str(data)]
+    if os.geteuid() != 0 or subprocess.run(words, capture_output=True, timeout=10, check=False).returncode:
+        pytest.skip("[optional] mounting a disk is for root")
+    try:
+        for name in SHARED:
+            copytree(template / name, tmp_path / "beside" / name, copy_function=os.link, symlinks=True)
+            (data / name).symlink_to(tmp_path / "beside" / name)
+        with Platform(tmp_path) as platform:
+            yield platform
+    finally:
+        subprocess.run(["umount", "--lazy", str(data)], timeout=10, check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Leave no room at all."""
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    return ballast
+
+
+def test_a_full_disk_is_survived_and_forgotten(small: Platform) -> None:
+    small.commit({"services.yaml": PLATFORM, **service("tasks")})
+    small.start()
+    with Traffic(small.port, ["/api/tasks"], clients=2) as traffic:
+        ballast = fill(small.data)
+        small.commit(service("tasks", "2"))
+        until_sync(lambda: is_refused(small), what="a journal without room")
+        traffic.settle()
+        ballast.unlink()
+        small.commit(service("tasks", "3"))
+        eventually(lambda: ask(small), within=20, what="an answer to a sync")
+        eventually(lambda: small.version("tasks") == "3", within=20, what="the newest commit")
+        traffic.settle()
+    assert (traffic.tally.lost, traffic.tally.closed) == (0, 0), traffic.tally
+    eventually(lambda: small.condition("tasks")["status"] == "True", what="Ready")
+    check_that_all_is_gone(small)
+
+
+def is_refused(platform: Platform) -> bool:
+    try:
+        return platform.control.post("/v1/sync").status_code >= 500
+    except httpx.TransportError:
+        return True
