@@ -42,6 +42,8 @@ STEADY_AFTER = 60.0
 """A process that lived this long starts with a clean slate when it dies."""
 DRAIN_WITHIN = 600.0
 """Each service's own drain is shorter; this only ends a shutdown that hangs."""
+DRAIN_STARTS = 1
+"""How often a control that is not there, or dies over it, is started so that somebody drains the workers."""
 GATEWAY_STOPS_WITHIN = 10.0
 REST_ENDS_WITHIN = 0.5
 """After the lifeline is cut everything ends by itself, at once; whatever does not is killed."""
@@ -89,6 +91,7 @@ def serve(settings: Settings, programs: Mapping[str, Sequence[str]] = PROGRAMS) 
                 CONTROL,
                 (*control_command, "--settings", str(run / "settings.json")),
                 (control.fileno(), lifeline.reader, folder.lock),
+                holds=frozenset({signal.SIGTERM}),
             ),
             lifeline=lifeline,
             signals=signals,
@@ -158,6 +161,8 @@ class Child:
     name: str
     command: tuple[str, ...]
     inherits: tuple[int, ...]
+    holds: frozenset[signal.Signals] = frozenset()
+    """Signals that wait until it is able to hear them; it lets them in itself."""
     process: subprocess.Popen[bytes] | None = None
     due: float = 0.0
     pause: float = 0.0
@@ -167,14 +172,15 @@ class Child:
     def start(self, now: float) -> None:
         self.started = now
         try:
-            # A session of its own: a terminal's Ctrl-C is for the supervisor, which ends things in order.
-            self.process = subprocess.Popen(
-                self.command,
-                stdin=subprocess.DEVNULL,
-                pass_fds=self.inherits,
-                start_new_session=True,
-                env=_environment(),
-            )
+            with held(self.holds):
+                # A session of its own: a terminal's Ctrl-C is for the supervisor, which ends things in order.
+                self.process = subprocess.Popen(
+                    self.command,
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=self.inherits,
+                    start_new_session=True,
+                    env=_environment(),
+                )
         except OSError as error:
             log.error("%s could not be started  error=%s", self.name, error.strerror)
             self.ended(now)
@@ -194,6 +200,16 @@ class Child:
             os.kill(self.process.pid, number)
 
 
+@contextlib.contextmanager
+def held(signals: frozenset[signal.Signals]) -> Iterator[None]:
+    """What is started meanwhile begins with these signals blocked."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Phase(Enum):
     SERVING = "serving"
     DRAINING = "draining"
@@ -209,6 +225,8 @@ class Supervisor:
         self._signals = signals
         self._phase = Phase.SERVING
         self._deadline: float | None = None
+        self._is_drained = False
+        self._drain_starts = DRAIN_STARTS
         self._exit_code = GOOD
 
     def run(self) -> int:
@@ -233,19 +251,35 @@ class Supervisor:
             for child in self._children:
                 if child.process is None and child.due <= now:
                     child.start(now)
-        elif self._phase is Phase.DRAINING and self._control.process is None:
-            self._gateway.send(signal.SIGTERM)
-            self._enter(Phase.CLOSING, GATEWAY_STOPS_WITHIN)
+        elif self._phase is Phase.DRAINING:
+            self._tend_draining(now)
         if self._phase is Phase.CLOSING and self._gateway.process is None:
             self._phase = Phase.OVER
         elif self._deadline is not None and now >= self._deadline:
             log.error("the shutdown took too long, ending it  phase=%s", self._phase.value)
             self._give_up(NOT_GOOD)
 
+    def _tend_draining(self, now: float) -> None:
+        """Only control can ask the workers to finish, and it waits for a gateway that takes their connections back."""
+        if self._gateway.process is None and self._gateway.due <= now:
+            self._gateway.start(now)
+        if self._control.process is not None:
+            return
+        if not self._is_drained and self._drain_starts > 0:
+            self._drain_starts -= 1
+            self._control.start(now)
+            self._control.send(signal.SIGTERM)
+            return
+        if not self._is_drained:
+            self._exit_code = NOT_GOOD
+        self._gateway.send(signal.SIGTERM)
+        self._enter(Phase.CLOSING, GATEWAY_STOPS_WITHIN)
+
     def _idle_for(self, now: float) -> float | None:
         if self._phase is Phase.OVER:
             return 0.0
-        moments = [child.due for child in self._children if child.process is None and self._phase is Phase.SERVING]
+        tended = {Phase.SERVING: self._children, Phase.DRAINING: (self._gateway,)}.get(self._phase, ())
+        moments = [child.due for child in tended if child.process is None]
         if self._deadline is not None:
             moments.append(self._deadline)
         return max(0.0, min(moments) - now) if moments else None
@@ -270,9 +304,10 @@ class Supervisor:
 
     def _judge(self, child: Child, code: int) -> None:
         if self._phase is not Phase.SERVING:
-            if child is self._control and code not in (0, -signal.SIGTERM):
-                log.error("control ended before everything was drained  code=%d", code)
-                self._exit_code = NOT_GOOD
+            if child is self._control:
+                self._is_drained = code == 0
+                if not self._is_drained:
+                    log.error("control ended before everything was drained  code=%d", code)
             return
         if child is self._control and code == WRONG_CONFIGURATION and not child.was_steady:
             # It has said why. Once it has served well, such an end is a riddle, and traffic must not pay for it.

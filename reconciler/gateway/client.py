@@ -35,6 +35,7 @@ class GatewayClient:
         self._last_id = 0
         self._writer: asyncio.StreamWriter | None = None
         self._in_step = asyncio.Event()
+        self._closing = False
         self._keeping: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
@@ -73,7 +74,8 @@ class GatewayClient:
         await self._call({"op": "mount", "mount": mount})
 
     async def close(self) -> None:
-        """Have the gateway accept no more connections; for the end of the platform."""
+        """Have the gateway accept no more connections, nor one that comes after it; for the end of the platform."""
+        self._closing = True
         await self._call({"op": "close"})
 
     async def stats(self) -> dict[str, int]:
@@ -138,15 +140,23 @@ class GatewayClient:
     async def _bring_in_step(self) -> None:
         """The whole table first; then, in their order, the calls that a lost gateway left unanswered."""
         table = await self._whole_table()
-        whole = self._new_call({"op": "table"} | table.to_json())
-        try:
-            self._send(whole)
-            await whole.reply
-        finally:
-            self._calls.pop(whole.id, None)
+        orders: list[Message] = [{"op": "table"} | table.to_json()]
+        if self._closing:
+            # First, so that a table does not open the door.
+            orders.insert(0, {"op": "close"})
+        for order in orders:
+            await self._ask_now(order)
         self._in_step.set()
         for call in tuple(self._calls.values()):
             self._send(call)
+
+    async def _ask_now(self, order: Message) -> None:
+        call = self._new_call(order)
+        try:
+            self._send(call)
+            await call.reply
+        finally:
+            self._calls.pop(call.id, None)
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         while line := await reader.readline():

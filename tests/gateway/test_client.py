@@ -166,6 +166,22 @@ def test_closing_stops_new_connections_only() -> None:
     asyncio.run(scenario())
 
 
+def test_a_gateway_that_comes_back_to_a_platform_that_closes_stays_closed() -> None:
+    async def scenario() -> None:
+        with Gateway() as gateway, Worker(gateway.run) as worker:
+            control = Control({"/api/tasks": live("tasks", worker)})
+            async with _connected(gateway.run, control) as client:
+                await client.close()
+                gateway.kill()
+                await until(lambda: not client.is_connected, what="the loss to be noticed")
+                await asyncio.to_thread(_start_without_control, gateway)
+                with gateway.client():
+                    counts = await asyncio.wait_for(client.stats(), 10)
+                    assert (counts["routes"], counts["accepted"]) == (1, 0)
+
+    asyncio.run(scenario())
+
+
 def _start_without_control(gateway: Gateway) -> None:
     """The test's own line would be the newest, and win."""
     gateway.control.close()

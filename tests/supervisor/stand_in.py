@@ -1,7 +1,8 @@
 """Stands in for gateway and control: notes what happens to it, and ends the way its name's variable says.
 
 `GATEWAY_DOES` and `CONTROL_DOES` hold words: `exit=N` at once, `deaf` to SIGTERM, `linger=S` after it,
-`child` with a descendant of its own that knows nothing of the lifeline.
+`child` with a descendant of its own that knows nothing of the lifeline, `slow=S` before it hears anything,
+`unless=FILE`: none of the others once that file is there.
 """
 
 import os
@@ -10,9 +11,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 name = sys.argv[1]
 words = dict(word.partition("=")[::2] for word in os.environ.get(f"{name.upper()}_DOES", "").split())
+if "unless" in words and Path(words["unless"]).exists():
+    words = {}
 flags = dict(zip(sys.argv[2::2], sys.argv[3::2], strict=False))
 stopped = False
 
@@ -29,7 +33,9 @@ def hear(_number: int, _frame: object) -> None:
     stopped = "deaf" not in words
 
 
+time.sleep(float(words.get("slow", "0")))
 signal.signal(signal.SIGTERM, hear)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 signal.signal(signal.SIGINT, lambda *_: note("interrupted"))
 if "child" in words:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)

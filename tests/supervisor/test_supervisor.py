@@ -249,8 +249,49 @@ def test_a_signal_is_heard_at_once_during_a_back_off(data: Path) -> None:
         running.started("control", times=6)
         began = time.monotonic()
         running.process.send_signal(signal.SIGINT)
+        assert running.ends() == 1, "nobody has asked the workers to finish"
+        assert time.monotonic() - began < 2.0
+
+
+def test_control_that_is_not_there_is_started_once_more_to_drain(data: Path, tmp_path: Path) -> None:
+    mended = tmp_path / "mended"
+    with platform(data, control=f"exit=1 unless={mended}") as running:
+        running.started("gateway")
+        running.started("control", times=6)
+        mended.touch()
+        running.process.terminate()
         assert running.ends() == 0
-        assert time.monotonic() - began < 1.0
+        assert len(running.notes("control", "ended")) == 1
+
+
+def test_a_signal_that_comes_before_control_can_hear_it_is_kept_for_it(data: Path) -> None:
+    with platform(data, control="slow=0.5") as running:
+        running.started("gateway")
+        running.process.terminate()
+        assert running.ends() == 0
+        assert [note.what for note in running.notes("control")] == ["told", "started", "ended"]
+
+
+def test_control_that_dies_over_the_drain_is_replaced_once(data: Path) -> None:
+    with platform(data, control="linger=0.5") as running:
+        first = running.started("control")
+        running.process.terminate()
+        until_sync(lambda: running.notes("control", "told"), what="control told")
+        os.kill(first.pid, signal.SIGKILL)
+        assert running.ends() == 0
+        assert len(running.notes("control", "started")) == 2
+
+
+def test_a_gateway_that_dies_during_the_drain_returns(data: Path) -> None:
+    with platform(data, control="linger=1") as running:
+        gateway = running.started("gateway")
+        running.started("control")
+        running.process.terminate()
+        until_sync(lambda: running.notes("control", "told"), what="control told")
+        os.kill(gateway.pid, signal.SIGKILL)
+        running.started("gateway", times=2)
+        assert not running.notes("control", "ended")
+        assert running.ends() == 0
 
 
 def test_ctrl_c_of_a_terminal_reaches_only_the_supervisor(data: Path) -> None:
