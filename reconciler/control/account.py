@@ -29,7 +29,7 @@ class Account:
         self.syncing: str | None = None
         self.trouble: Failure | None = None
         self.suspended = False
-        self.rolled_back: str | None = None
+        self.rolled_back: str | None = memory.rolled_back
         self.word: Word = memory.word
         self.attempted: str | None = None
         self.applied: str | None = None

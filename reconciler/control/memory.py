@@ -25,6 +25,12 @@ class Memory:
     conditions: tuple[Condition, ...] = ()
     events: tuple[EventRow, ...] = ()
 
+    @property
+    def rolled_back(self) -> str | None:
+        """Why a release gave the traffic back by itself; a person's word says so on its own."""
+        told = (one.message for one in self.conditions if one.type == "RolledBack" and self.word.held is None)
+        return next(told, None)
+
 
 NOTHING = Memory()
 

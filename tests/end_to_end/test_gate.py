@@ -73,6 +73,9 @@ def test_a_release_that_fails_under_traffic_gives_it_back(shared: Platform) -> N
     assert shared.condition("worse")["status"] == "False"
     shared.sync()
     assert shared.version("worse") == "1", "a quarantined digest is not tried again"
+    shared.kill("control")
+    shared.sync()
+    assert shared.condition("worse", "RolledBack")["message"] == told["message"], "the next control knows it too"
     shared.deploy({**service("worse", "3", manifest=WATCHED), **expects_version("worse", "3")})
     assert shared.version("worse") == "3"
     assert not shared.condition("worse", "RolledBack")
