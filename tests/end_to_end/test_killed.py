@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import threading
+from pathlib import Path
 
 import httpx
 
@@ -123,6 +124,22 @@ def test_when_the_supervisor_is_killed_nothing_is_orphaned_and_the_next_one_serv
     until_sync(lambda: not any(is_alive(process.pid) for process in family), what="the end of all")
     platform.start()
     assert (platform.version("tasks"), platform.version("other")) == ("2", "1")
+
+
+def test_a_service_that_hangs_when_the_machine_comes_back_holds_up_nobody(platform: Platform, tmp_path: Path) -> None:
+    hang = tmp_path / "hang"
+    source = f"import os, time\nwhile os.path.exists({str(hang)!r}):\n    time.sleep(0.05)\n"
+    hangs = service("hangs", manifest="timeout: {start: 30s}\n")
+    hangs = {**hangs, "services/hangs/router.py": source + hangs["services/hangs/router.py"]}
+    platform.commit({**hangs, "services.yaml": PLATFORM, **service("tasks")})
+    platform.start()
+    hang.touch()
+    platform.stop(signal.SIGKILL)
+    platform.start(ready_within=25)
+    assert platform.version("tasks") == "1"
+    assert platform.service("hangs")["workers"][0]["state"] == "starting"
+    hang.unlink()
+    eventually(lambda: platform.version("hangs") == "1", what="the other one")
 
 
 def test_what_a_lost_machine_was_building_is_never_taken_for_finished(platform: Platform) -> None:

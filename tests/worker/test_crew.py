@@ -1,0 +1,250 @@
+"""Crews over real zygotes, which are killed, stopped and missing at the wrong moments."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from reconciler.model.failure import Stalled, Wait
+from reconciler.model.names import EnvironmentId, ReleaseId, ServiceName, WorkerId
+from reconciler.worker.crew import CRASH_WINDOW, CRASHES, Crew
+from reconciler.worker.process import Exit, Worker
+from reconciler.worker.spec import ReleaseSpec, WorkerSockets
+from reconciler.worker.zygote import Forked, Nursery, Zygotes, start_time
+from tests.inside.stage import paused
+from tests.waiting import until
+
+GOOD = "from fastapi import APIRouter\nrouter = APIRouter()\n"
+HANGS = "import time\ntime.sleep(600)\n"
+
+
+@dataclass
+class Book:
+    """A ledger that can be read, and that fails when it is told to."""
+
+    intended: list[WorkerId] = field(default_factory=list)
+    processes: list[Forked] = field(default_factory=list)
+    ended: list[WorkerId] = field(default_factory=list)
+    is_full: bool = False
+
+    async def intend(self, worker: WorkerId, _spec: ReleaseSpec, _sockets: WorkerSockets) -> None:
+        if self.is_full:
+            raise OSError("the disk is full")
+        self.intended.append(worker)
+
+    def forked(self, _worker: WorkerId, process: Forked) -> None:
+        self.processes.append(process)
+
+    def gone(self, worker: WorkerId, _end: Exit) -> None:
+        self.ended.append(worker)
+
+
+class Place:
+    def __init__(self, folder: Path, run: Path, lifeline: int) -> None:
+        self.folder, self.run = folder, run
+        self.zygotes = Zygotes(Nursery(run, folder / "logs", lifeline))
+        self.book = Book()
+
+    def crew(self, source: str, *, python: Path = Path(sys.executable), timeout: float = 20.0) -> Crew:
+        code = self.folder / f"code-{time.monotonic_ns()}"
+        code.mkdir()
+        (code / "router.py").write_text(source)
+        spec = ReleaseSpec(
+            release=ReleaseId("tasks-1"),
+            service=ServiceName("tasks"),
+            revision="main@sha1:0",
+            environment=EnvironmentId("e" * 32),
+            python=python,
+            code=code,
+            entry="router:router",
+            prefix="/api/tasks",
+            output=self.folder / "output",
+            start_timeout=timeout,
+        )
+        return Crew(spec, self.zygotes, self.book, partial(WorkerSockets.fresh, self.run))
+
+    async def warm(self) -> int:
+        """The pid of a zygote that can fork at once."""
+        crew = self.crew(GOOD)
+        await crew.start()
+        await crew.discard()
+        self.book.processes.clear()
+        zygote = await self.zygotes.of(crew.spec.environment, crew.spec.python)
+        assert zygote._process is not None
+        return zygote._process.pid
+
+
+def scene(scenario: Callable[[Place], Awaitable[None]]) -> None:
+    async def play() -> None:
+        async with _place() as place:
+            await scenario(place)
+
+    asyncio.run(play())
+
+
+@contextlib.asynccontextmanager
+async def _place() -> AsyncIterator[Place]:
+    reader, writer = os.pipe()
+    with tempfile.TemporaryDirectory(prefix="rcl-") as folder:
+        place = Place(Path(folder), Path(folder), reader)
+        try:
+            yield place
+        finally:
+            os.close(writer)
+            await place.zygotes.ended()
+            os.close(reader)
+
+
+def test_a_start_that_is_called_off_during_the_fork_leaves_no_worker() -> None:
+    async def scenario(place: Place) -> None:
+        zygote = await place.warm()
+        with paused(zygote):
+            starting = asyncio.create_task(place.crew(GOOD).start())
+            await until(lambda: len(place.book.intended) == 2, what="the intent")
+            await asyncio.sleep(0)
+            starting.cancel()
+            await asyncio.wait([starting])
+        await until(lambda: place.book.ended == place.book.intended, what="the books")
+        await until(lambda: not list(place.run.glob("w-*")), what="the end of its socket")
+        await until(lambda: children(zygote) == 0, what="the end of the worker")
+
+    scene(scenario)
+
+
+def children(pid: int) -> int:
+    return len(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+
+
+def test_a_zygote_that_dies_over_a_fork_says_so() -> None:
+    async def scenario(place: Place) -> None:
+        zygote = await place.warm()
+        with paused(zygote):
+            starting = asyncio.create_task(place.crew(GOOD).start())
+            await until(lambda: len(place.book.intended) == 2, what="the intent")
+            os.kill(zygote, signal.SIGKILL)
+        with pytest.raises(Wait, match="ended before it could fork"):
+            await starting
+
+    scene(scenario)
+
+
+def test_an_environment_that_is_gone_is_no_bug() -> None:
+    async def scenario(place: Place) -> None:
+        with pytest.raises(Wait, match="could not be started"):
+            await place.crew(GOOD, python=place.folder / "gone" / "python").start()
+
+    scene(scenario)
+
+
+@pytest.mark.parametrize("source", [HANGS, "import absent\n"], ids=["hangs", "fails"])
+def test_a_worker_that_never_was_ready_is_written_off(source: str) -> None:
+    async def scenario(place: Place) -> None:
+        await place.warm()
+        crew = place.crew(source, timeout=0.3)
+        crew.adopt([], asyncio.Semaphore(1))
+        await until(lambda: len(place.book.ended) > 2, what="two tries")
+        await crew.discard()
+        assert place.book.ended == place.book.intended[: len(place.book.ended)]
+        assert not crew.workers
+        await until(lambda: not any(process.runs() for process in place.book.processes), what="the end of all")
+
+    scene(scenario)
+
+
+def test_a_worker_that_dies_is_replaced_although_nothing_can_be_written() -> None:
+    async def scenario(place: Place) -> None:
+        crew = place.crew(GOOD)
+        await crew.start()
+        first = crew.workers[0]
+        place.book.is_full = True
+        os.kill(first.pid, signal.SIGKILL)
+        await until(lambda: crew.ready and crew.ready[0].pid != first.pid, what="another worker")
+        assert crew.restarts == 1
+        await crew.discard()
+
+    scene(scenario)
+
+
+def test_a_crew_that_calmed_down_is_not_in_a_crash_loop() -> None:
+    async def scenario(place: Place) -> None:
+        crew = place.crew(GOOD)
+        crew.crashes = [time.monotonic()] * CRASHES
+        assert crew.crash_looping
+        crew.crashes = [time.monotonic() - CRASH_WINDOW] * CRASHES
+        assert not crew.crash_looping
+
+    scene(scenario)
+
+
+def test_what_one_worker_imported_the_next_one_finds() -> None:
+    async def scenario(place: Place) -> None:
+        source = "import pygments.lexers\n" + GOOD
+        first = place.crew(source)
+        await first.start()
+        assert "pygments" in first.workers[0].modules
+
+        async def learnt() -> bool:
+            crew = place.crew(source)
+            await crew.start()
+            (worker,) = crew.workers
+            await crew.discard()
+            return "pygments" not in worker.modules
+
+        assert await until(learnt, what="a fork that has it")
+        await first.discard()
+
+    scene(scenario)
+
+
+ODD = """
+import json, socket, sys, time
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+client, _ = listener.accept()
+client.sendall(sys.argv[2].encode() + b"\\n")
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("said", ['{"op":"state","state":"stopped","cut":[1]}', '{"op":"stats","requests":[]}', "[]"])
+def test_a_worker_that_says_odd_things_is_ended(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reconciler.worker.process.FAREWELL", 0.1)
+
+    async def scenario(place: Place) -> None:
+        sockets = WorkerSockets.fresh(place.run)
+        command = [sys.executable, "-S", "-c", ODD, str(sockets.control), said]
+        with subprocess.Popen(command) as process:  # noqa: ASYNC220 - it returns at once
+            await until(sockets.control.exists, what="its socket")
+            started = start_time(process.pid)
+            worker = Worker(WorkerId("tasks-1.1"), ReleaseId("tasks-1"), sockets, process.pid, started)
+            await worker.watch(None)
+            counting = asyncio.create_task(worker.answers())
+            await asyncio.wait_for(worker.gone(), 5)
+            counting.cancel()
+        assert process.returncode == -signal.SIGKILL
+
+    scene(scenario)
+
+
+def test_a_worker_without_a_pid_is_never_anybody_else() -> None:
+    """0 would be our own process group."""
+    Forked(0, "").kill()
+
+
+def test_a_start_that_fails_tells_the_reason() -> None:
+    async def scenario(place: Place) -> None:
+        with pytest.raises(Stalled, match="absent"):
+            await place.crew("import absent\n").start()
+
+    scene(scenario)
