@@ -16,6 +16,7 @@ from reconciler.model.names import EnvironmentId, ServiceName
 from reconciler.worker.zygote import Zygotes
 
 Lanes = Callable[[], Iterable[Lane]]
+PARTIAL = ".partial"
 
 
 class Upkeep:
@@ -39,7 +40,7 @@ class Upkeep:
         # Listed before asking who is needed: what is begun meanwhile is not in the list.
         found = await asyncio.to_thread(_folders, home)
         needed = {release for lane in self._lanes() if lane.name == name for release in lane.needed}
-        spare = [folder for folder in found if folder.name not in needed]
+        spare = [folder for folder in found if _release_of(folder) not in needed]
         for folder in spare:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         return len(spare)
@@ -51,3 +52,9 @@ class Upkeep:
 
 def _folders(home: Path) -> list[Path]:
     return [folder for folder in home.iterdir() if folder.is_dir()] if home.is_dir() else []
+
+
+def _release_of(folder: Path) -> str:
+    """Also of one that is just being written, beside its place."""
+    name = folder.name
+    return name[1:].removesuffix(PARTIAL) if name.startswith(".") else name
