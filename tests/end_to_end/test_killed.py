@@ -112,7 +112,11 @@ def ask_and_do_not_care(platform: Platform) -> None:
 
 def nothing_is_left_over(platform: Platform) -> bool:
     """Two services of one replica: two workers and one zygote run the same command, and no more."""
-    return sum(ROLES["zygote"] in process.command for process in platform.family()) == 3
+    return nobody_is_left_over(platform, 3)
+
+
+def nobody_is_left_over(platform: Platform, forked: int) -> bool:
+    return sum(ROLES["zygote"] in process.command for process in platform.family()) == forked
 
 
 def test_when_the_supervisor_is_killed_nothing_is_orphaned_and_the_next_one_serves_the_same(platform: Platform) -> None:
@@ -155,3 +159,44 @@ def test_what_a_lost_machine_was_building_is_never_taken_for_finished(platform: 
 
 def kinds(platform: Platform) -> set[str]:
     return {condition["type"] for condition in platform.service("tasks")["conditions"]}
+
+
+BUSY = """
+
+@router.get("/busy")
+async def busy(seconds: float):
+    import time
+    time.sleep(seconds)
+    return {"version": VERSION}
+"""
+
+
+def test_a_worker_too_busy_to_say_hello_to_the_next_control_is_still_the_worker(platform: Platform) -> None:
+    platform.commit({"services.yaml": PLATFORM, **service("tasks", also=BUSY)})
+    platform.start()
+    worker = platform.worker("tasks")
+    asking = threading.Thread(target=platform.services.get, args=("/api/tasks/busy?seconds=9",))
+    asking.start()
+    platform.kill("control")
+    control_is_back(platform)
+    assert platform.worker("tasks") == worker
+    asking.join()
+    eventually(lambda: nobody_is_left_over(platform, 2), what="one worker and no more")
+    assert platform.worker("tasks") == worker
+
+
+def test_a_release_whose_environment_is_gone_is_made_anew(platform: Platform) -> None:
+    """One environment that is missing costs one service a moment, and control nothing."""
+    running(platform)
+    platform.stop()
+    for environment in (platform.data / "environments").iterdir():
+        for link in environment.glob("bin/python*"):
+            link.unlink()
+    platform.start()
+    eventually(lambda: (platform.version("tasks"), platform.version("other")) == ("1", "1"), within=60, what="both")
+
+
+def test_sigterm_without_a_gateway_ends_in_seconds(platform: Platform) -> None:
+    running(platform)
+    platform.process("gateway").kill()
+    assert platform.stop(within=10) == 0
