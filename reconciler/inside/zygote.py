@@ -30,7 +30,7 @@ from .spec import Spec
 READ_AT_ONCE = 64 * 1024
 BACKLOG = 128
 PRELOAD_SECONDS = 30
-EXIT_HAS_THREADS = 4
+EXIT_UNFIT = 4
 
 
 @dataclass(eq=False)
@@ -276,7 +276,11 @@ class Zygote:
     # Learning
 
     def _preload_one(self) -> None:
-        """A child tries the import first: a module that starts a thread would make every later fork unsafe."""
+        """A child tries the import first.
+
+        A module that starts a thread would make every later fork unsafe, and one that asks for environment variables
+        would not find those of the service.
+        """
         if not self._wanted or self._probes:
             return
         name = self._wanted.pop(0)
@@ -292,8 +296,10 @@ class Zygote:
         try:
             self._forget()
             signal.alarm(PRELOAD_SECONDS)
+            asked = note_what_is_asked_of_the_environment()
             importlib.import_module(name)
-            status = EXIT_HAS_THREADS if threading.active_count() > 1 or kernel.thread_count() > 1 else 0
+            has_threads = threading.active_count() > 1 or kernel.thread_count() > 1
+            status = EXIT_UNFIT if has_threads or asked else 0
         finally:
             os._exit(status)
 
@@ -304,6 +310,20 @@ class Zygote:
             importlib.import_module(name)
             worker.PRELOADED.add(name)
         freeze()
+
+
+def note_what_is_asked_of_the_environment() -> list[str]:
+    """From now on, in this process."""
+    asked: list[str] = []
+    kind = type(os.environ)
+    plain = kind.__getitem__
+
+    def noted(environ: "os._Environ[str]", name: str) -> str:
+        asked.append(name)
+        return plain(environ, name)
+
+    kind.__getitem__ = noted  # type: ignore[method-assign]
+    return asked
 
 
 def end_of(pid: int) -> int | None:

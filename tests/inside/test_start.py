@@ -336,16 +336,18 @@ def test_ready_names_the_libraries_that_were_new(zygote: Zygote) -> None:
     assert worker.ready()["modules"] == ["h11"]
 
 
-def test_a_zygote_learns_libraries_but_none_that_starts_a_thread(old_python: str, tmp_path: Path) -> None:
+def test_a_zygote_learns_libraries_but_none_that_would_not_be_the_same(old_python: str, tmp_path: Path) -> None:
     library = next(Path(old_python).parent.parent.glob("lib/python*/site-packages"))
     (library / "harmless.py").write_text("VALUE = 'library'")
     thread = "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
     (library / "threaded.py").write_text(thread)
     zygote = Zygote(tmp_path, old_python)
+    (library / "curious.py").write_text("import os\nLEVEL = os.environ.get('LEVEL')\n")
     try:
-        zygote.wire.send({"op": "preload", "modules": ["threaded", "absent", "harmless"]})
-        code = "import harmless, threaded\n" + HELLO
-        assert until_sync(lambda: zygote.fork(code).ready()["modules"] == ["threaded"], what="a learnt module")
+        zygote.wire.send({"op": "preload", "modules": ["threaded", "curious", "absent", "harmless"]})
+        code = "import curious, harmless, threaded\n" + HELLO
+        rest = ["curious", "threaded"]
+        assert until_sync(lambda: zygote.fork(code).ready()["modules"] == rest, what="a learnt module")
         # What a service calls its own is its own, whatever the zygote knows by that name.
         worker = zygote.fork({"router.py": code + "print(harmless.VALUE)", "harmless.py": "VALUE = 'mine'"})
         worker.ready()
