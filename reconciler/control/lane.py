@@ -285,11 +285,7 @@ class Lane:
             return DONE
         if trouble is None:
             return DONE
-        self._switching = True
-        try:
-            await self.stage.distrust(live, trouble)
-        finally:
-            self._switching = False
+        await self._whole(self.stage.distrust(live, trouble))
         return Outcome("failed", trouble)
 
     async def _whole(self, step: Coroutine[object, object, None]) -> None:

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from tests.end_to_end.platform import SHARED, Platform, Told, eventually
-from tests.end_to_end.processes import ROLES, is_alive
+from tests.end_to_end.processes import ROLES, Process, is_alive
 from tests.end_to_end.samples import PLATFORM, service
 from tests.end_to_end.traffic import Tally, Traffic
 from tests.waiting import until_sync
@@ -84,11 +84,13 @@ def live(platform: Platform, name: str) -> str | None:
 
 
 @contextlib.contextmanager
-def gateway_that_does_not_answer(platform: Platform) -> Iterator[None]:
+def gateway_that_does_not_answer(platform: Platform, *, stopped: bool = True) -> Iterator[Process]:
+    """Until the end of the block; from its beginning on, or from when somebody stops it."""
     gateway = platform.process("gateway")
-    gateway.kill(signal.SIGSTOP)
+    if stopped:
+        gateway.kill(signal.SIGSTOP)
     try:
-        yield
+        yield gateway
     finally:
         gateway.kill(signal.SIGCONT)
 
@@ -274,6 +276,44 @@ def test_what_was_rolled_back_is_tried_again_when_somebody_asks(shared: Platform
     assert shared.version("second-chance") == "2"
     assert not shared.condition("second-chance", "RolledBack")
     assert shared.condition("second-chance")["status"] == "True"
+
+
+SHY = """
+
+    asked = 0
+
+
+    @router.get("/shy")
+    async def shy():
+        '''Well in private; in public a failure, after which the gateway says nothing more.'''
+        global asked
+        asked += 1
+        if asked == 1:
+            return {{"version": VERSION}}
+        import pathlib, signal
+        pathlib.Path("{witness}").write_text(str(os.getpid()))
+        os.kill({gateway}, signal.SIGSTOP)
+        raise RuntimeError("not in public")
+"""
+ASKS_SHY = "version: 1\ncases: [{name: is shy, GET: /shy, expect: {status: 200}}]\n"
+
+
+def test_a_commit_during_the_way_back_leaves_no_release_half_gone(shared: Platform, tmp_path: Path) -> None:
+    watched = "watch_window: 30s\n"
+    shared.deploy(service("shy", manifest=watched))
+    first, witness = live(shared, "shy"), tmp_path / "witness"
+    with gateway_that_does_not_answer(shared, stopped=False) as gateway:
+        bad = service("shy", "2", also=SHY.format(witness=witness, gateway=gateway.pid), manifest=watched)
+        shared.commit({**bad, "services/shy/tests.yaml": ASKS_SHY})
+        older = ask(shared)
+        eventually(lambda: witness.exists() and live(shared, "shy") == first, what="the way back")
+        sha = shared.commit({**service("shy", "3", manifest=watched), "services/shy/tests.yaml": None})
+        newer = ask(shared)
+        eventually(lambda: sha in (shared.status()["revision_attempted"] or ""), what="a look at the newer commit")
+    end_of(shared, older)
+    assert end_of(shared, newer)["state"] == "done"
+    assert shared.version("shy") == "3"
+    until_sync(lambda: not is_alive(int(witness.read_text())), what="the end of the bad release")
 
 
 # Another mount
