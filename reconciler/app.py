@@ -37,6 +37,7 @@ from reconciler.control.overview import Overview
 from reconciler.control.planning import Planner
 from reconciler.control.poll import poll
 from reconciler.control.reading import Reader
+from reconciler.control.rewritten import say_rewritten
 from reconciler.control.traffic import Traffic
 from reconciler.data_folder import read_admin_token
 from reconciler.environment import Environments
@@ -87,6 +88,7 @@ async def serve(place: Place, settings: Settings) -> int:
         journal = Journal(folders.journal)
         await journal.open()
         stack.push_async_callback(journal.close)
+        mirror.on_rewritten = partial(say_rewritten, journal, settings.branch)
         await mirror.open()
         stack.push_async_callback(mirror.close)
         await environments.open()

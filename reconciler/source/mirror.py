@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,8 @@ MOST_PACKS = 50
 """Every fetch leaves a pack; when there are more, they are put together."""
 
 _SHA = re.compile(r"[0-9a-f]{40}")
+_FORCED = re.compile(rf"^ \+ [0-9a-f]+\.\.\.[0-9a-f]+ .* -> {TIP} +\(forced update\)$", re.MULTILINE)
+"""How git says that a branch no longer holds the commit it pointed to; a remote's own words begin with `remote:`."""
 _PROTOCOLS: dict[Kind, str] = {"path": "file", "http": "http:https", "ssh": "ssh"}
 
 
@@ -46,6 +49,8 @@ class Mirror:
         self.address: Address = parse_address(repository)
         self.branch = check_branch(branch)
         self.folder = folder.absolute()
+        self.on_rewritten: Callable[[ObjectId, ObjectId], object] = lambda old, new: None
+        """Told of the commit before and the one now, when the first is no part of the history of the second."""
         self._bounds = bounds or Bounds()
         self._lock = asyncio.Lock()
         self._damaged = False
@@ -165,13 +170,18 @@ class Mirror:
         return trouble
 
     async def _fetch_once(self, git: Git, depth: tuple[str, ...]) -> Trouble | None:
+        before = self.tip
         said = await git.run(
-            "fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head",
+            "fetch", "--no-progress", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head",
             "--no-auto-maintenance", "--no-write-commit-graph", "--update-shallow", *depth,
             "--end-of-options", self.address.location, f"+refs/heads/{self.branch}:{TIP}",
             seconds=self._bounds.fetch_seconds,
         )  # fmt: skip
-        return None if said.well else self._understand(said)
+        if not said.well:
+            return self._understand(said)
+        if before is not None and (after := self.tip) is not None and _FORCED.search(said.err):
+            self.on_rewritten(before, after)
+        return None
 
     async def _create(self, git: Git, folder: Path) -> None:
         try:

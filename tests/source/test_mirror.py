@@ -100,10 +100,16 @@ def test_g18_a_forced_push_is_followed_and_the_old_commit_stays(
         old = repository.push({TASKS: f"old {number}".encode()})
 
     async def scenario(mirror: Mirror) -> None:
+        rewritten: list[tuple[ObjectId, ObjectId]] = []
+        mirror.on_rewritten = lambda *moved: rewritten.append(moved)
         assert (await mirror.fetch()).sha == old
         repository.point(base)
         new = repository.push({TASKS: b"new"})
         assert (await mirror.fetch()).sha == new
+        assert rewritten == [(old, new)]
+        repository.push({TASKS: b"newer"})
+        await mirror.fetch()
+        assert rewritten == [(old, new)], "once, and not for what only goes on"
         assert content(mirror.tree(new)) == b"new"
         assert content(mirror.tree(old)) == f"old {depth - 1}".encode()
 

@@ -1,0 +1,21 @@
+"""A history that was rewritten is an event with both ends of it."""
+
+from pathlib import Path
+
+import pytest
+
+from reconciler.control.rewritten import say_rewritten
+from reconciler.model.names import ObjectId
+from reconciler.store.journal import Journal
+from tests.store.journals import in_journal
+
+
+def test_both_ends_are_written_down(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(journal: Journal) -> None:
+        say_rewritten(journal, "main", ObjectId("a" * 40), ObjectId("b" * 40))
+        (event,) = await journal.events()
+        assert (event.kind, event.service) == ("HistoryRewritten", None)
+        assert event.message == "main was rewritten: aaaaaaaa -> bbbbbbbb"
+
+    in_journal(tmp_path / "journal.db", scenario)
+    assert "main was rewritten" in caplog.text
