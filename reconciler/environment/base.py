@@ -2,6 +2,9 @@
 
 These are further inputs of the same resolution, with floors and no ceilings, so that a service's own
 pins win; where they cannot, the conflict is told as one between the service and the platform.
+
+Before FastAPI 0.109, which brings Starlette 0.35, a path was matched without what the service is mounted below:
+such a service starts, and answers everything with 404.
 """
 
 from reconciler.model.requirement import from_list
@@ -10,7 +13,7 @@ HAS_WHEELS = "platform_python_implementation == 'CPython' and platform_machine i
 
 BASE = from_list(
     (
-        "fastapi",
+        "fastapi>=0.109",
         "uvicorn>=0.35",
         "httptools>=0.6.1",
         f"uvloop>=0.19; sys_platform != 'win32' and {HAS_WHEELS}",
