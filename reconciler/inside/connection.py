@@ -43,7 +43,29 @@ DISCARD_LIMIT = 1024 * 1024
 REQUEST_ID = re.compile(rb"[!-~]{1,128}")
 
 
+# `super()` makes an object for each call before Python 3.12.
+_headers_are_complete = HttpToolsProtocol.on_headers_complete
+_message_is_complete = HttpToolsProtocol.on_message_complete
+
+
 class Connection(HttpToolsProtocol):
+    # Beyond thirty attributes an instance's dictionary is no longer shared with its class: each look-up costs more.
+    __slots__ = (
+        "age",
+        "chunks",
+        "discarded",
+        "fd",
+        "head_deadline",
+        "is_extended",
+        "is_parsed",
+        "is_upgrading",
+        "left",
+        "may_not_send_body",
+        "stage",
+        "traffic",
+        "unread",
+    )
+
     def __init__(self, traffic: "Traffic", *, fd: int = -1, unread: bytes = b"") -> None:
         super().__init__(traffic.config, traffic.state, traffic.app_state, traffic.loop)
         self.traffic = traffic
@@ -128,7 +150,6 @@ class Connection(HttpToolsProtocol):
             self.unread = data
             self._leave()
             return
-        self.age = 0.0
         self.is_parsed = False
         self.is_extended = b"\nx-" in data or b"\nX-" in data
         if head.chunked or head.content_length or head.upgrade:
@@ -136,11 +157,10 @@ class Connection(HttpToolsProtocol):
             return
         length = head.length
         self.stage = ANSWERING
-        if len(data) == length:
-            self._feed(data)
-        else:
+        if len(data) != length:
             self.unread = data[length:]
-            self._feed(data[:length])
+            data = data[:length]
+        self._feed(data)
         if not self.is_parsed:
             self._disagree()
 
@@ -230,11 +250,12 @@ class Connection(HttpToolsProtocol):
         request_id = self._read_extensions() if self.is_extended else None
         if request_id is None:
             request_id = traffic.request_id()
-        self.scope["root_path"] = traffic.prefix
-        self.scope[REQUEST_KEY] = request_id  # type: ignore[literal-required]
+        scope: Any = self.scope
+        scope["root_path"] = traffic.prefix
+        scope[REQUEST_KEY] = request_id
         # The WebSocket protocol and, through uvicorn, this request's cycle take their headers from here.
         self.server_state.default_headers = traffic.headers(request_id)
-        super().on_headers_complete()
+        _headers_are_complete(self)
 
     def _read_extensions(self) -> str | None:
         """The request's id, if it has one already."""
@@ -248,7 +269,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self.is_parsed = True
-        super().on_message_complete()
+        _message_is_complete(self)
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1

@@ -35,6 +35,8 @@ Header = tuple[bytes, bytes]
 class Headers(list[Header]):
     """The headers that every response gets. uvicorn adds the application's own with `+`; those win."""
 
+    __slots__ = ()
+
     def __add__(self, own: list[Header]) -> list[Header]:  # type: ignore[override]
         # Lower case is what ASGI asks of an application's names; nearly all have neither.
         for name, _ in own:
@@ -117,15 +119,19 @@ class Traffic:
         return f"{self._id_start}-{next(self._ids):x}"
 
     def headers(self, request_id: str) -> Headers:
-        return Headers((self.date(), (b"x-request-id", request_id.encode())))
-
-    def date(self) -> Header:
-        # uvicorn's server refreshes this by a timer; a worker that has nothing to do shall not wake up.
         second = int(time.time())
         if second != self._second:
-            self._second = second
-            self._date = (b"date", formatdate(second, usegmt=True).encode())
+            self._tick(second)
+        return Headers((self._date, (b"x-request-id", request_id.encode())))
+
+    def date(self) -> Header:
+        self._tick(int(time.time()))
         return self._date
+
+    def _tick(self, second: int) -> None:
+        # uvicorn's server does this by a timer; a worker that has nothing to do shall not wake up.
+        self._second = second
+        self._date = (b"date", formatdate(second, usegmt=True).encode())
 
     def refusal(self, status: int, code: str, message: str) -> bytes:
         error = {"error": {"code": code, "message": message, "service": self.service}}

@@ -341,6 +341,59 @@ def test_what_an_application_does_wrong_is_counted_and_ends_what_it_must(
     assert worker.stats()["failed"] == failed
 
 
+ANSWERS = """
+HEADERS = {
+    "ordinary": [(b"content-length", b"4"), (b"content-type", b"text/plain")],
+    "own": [(b"content-length", b"4"), (b"x-own", b"1"), (b"date", b"today")],
+    "split": [(b"content-length", b"4"), (b"location", b"/a\\r\\nset-cookie: b=c")],
+    "short": [(b"content-length", b"5")],
+    "long": [(b"content-length", b"3")],
+    "close": [(b"content-length", b"4"), (b"connection", b"close")],
+    "unknown": [],
+}
+
+async def router(scope, receive, send):
+    if scope["type"] != "http":
+        raise TypeError(scope["type"])
+    what = scope["path"].rpartition("/")[2]
+    await send({"type": "http.response.start", "status": 200, "headers": HEADERS[what]})
+    await send({"type": "http.response.body", "body": b"said"})
+"""
+
+
+@pytest.fixture
+def answers(zygote: Zygote) -> Gateway:
+    worker = zygote.fork(ANSWERS)
+    worker.ready()
+    return worker.attach()
+
+
+def test_an_answer_is_written_as_the_application_means_it(answers: Gateway) -> None:
+    client = answers.client()
+    for _ in range(2):
+        answer = client.ask("GET", "/api/tasks/ordinary")
+        assert list(answer.headers) == ["date", "x-request-id", "content-length", "content-type"]
+        assert answer.body == b"said"
+    answer = client.ask("GET", "/api/tasks/own")
+    assert (answer.headers["x-own"], answer.headers["date"], answer.body) == ("1", "today", b"said")
+    assert "x-request-id" in answer.headers
+    assert client.ask("GET", "/api/tasks/unknown").body == b"said"
+    assert client.ask("HEAD", "/api/tasks/ordinary").body == b""
+    assert client.ask("GET", "/api/tasks/close").headers["connection"] == "close"
+    assert client.at_end()
+
+
+def test_an_answer_that_is_not_valid_http_is_not_sent(answers: Gateway) -> None:
+    client = answers.client(get("/api/tasks/split"))
+    assert client.at_end()
+    for length in ("short", "long"):
+        client = answers.client(get(f"/api/tasks/{length}"))
+        client._until(b"\r\n\r\n")
+        client.sock.settimeout(5)
+        assert len(client.buffer) + len(client.sock.recv(10)) <= 4
+        assert client.sock.recv(10) == b""
+
+
 def test_head_requests_have_no_body(gateway: Gateway) -> None:
     client = gateway.client(request("HEAD", "/api/tasks/hello") + get("/api/tasks/hello"))
     assert client.answer("HEAD").status == 405
