@@ -20,9 +20,10 @@ from reconciler.model.failure import Reason, Stalled
 from reconciler.model.manifest import Manifest
 from reconciler.model.names import Digest, ServiceName
 from reconciler.model.platform import MANIFEST
-from reconciler.model.verdict import Outcome, Report, Verdict, problems
+from reconciler.model.verdict import Outcome, Report, SuiteResult, Verdict, problems
 from reconciler.source.tree import Tree
 from reconciler.suite.files import LARGEST, Files
+from reconciler.suite.fuzz import fuzz
 from reconciler.suite.load import Declared, declared
 from reconciler.suite.play import play
 from reconciler.suite.pytest_gate import PytestRun, run_pytest
@@ -65,7 +66,20 @@ class Gate:
         if suites is None:
             suites = await asyncio.to_thread(_read_again, wanted, tree)
             self.shelf.put(wanted.ingredients.digest, suites)
-        return await self._ask(suites, crew, wanted.folder, wanted.manifest.env)
+        report = await self._ask(suites, crew, wanted.folder, wanted.manifest.env)
+        if wanted.manifest.fuzz != "gate" or report.verdict is not Verdict.PASSED:
+            return report
+        found = await self.fuzz(wanted, crew)
+        seconds = report.seconds + found.seconds
+        return replace(report, verdict=found.verdict, suites=(*report.suites, found), seconds=seconds)
+
+    async def fuzz(self, wanted: Wanted, crew: Crew) -> SuiteResult:
+        """Ask what nobody declared, made up from the service's OpenAPI document."""
+        if not crew.ready:
+            raise Stalled(Reason.START_FAILED, f"{crew.spec.release} ended before it was fuzzed")
+        spec, private = crew.spec, str(crew.ready[0].sockets.private)
+        target = Target(private, spec.prefix, spec.service, spec.release, self.public)
+        return await fuzz(target, f"{wanted.folder}/{MANIFEST}")
 
     async def play_again(self, digest: Digest, recipe: Recipe, crew: Crew) -> Report:
         """Ask what serves, as it was asked before it did; needs no git. Raises `Invalid` for a suite of older rules."""

@@ -15,6 +15,7 @@ from typing import Literal
 
 from reconciler.control.account import Account
 from reconciler.control.deployment import Candidate, Deployment, Workshop
+from reconciler.control.fuzzing import fuzz_beside, nothing_played, with_findings
 from reconciler.control.live import Live
 from reconciler.control.memory import NOTHING, Memory
 from reconciler.control.stage import Stage
@@ -80,6 +81,7 @@ class Lane:
         self._committed = False
         """What is under way can no longer be taken back, only waited for."""
         self._asked_to_leave = False
+        self._fuzzing: asyncio.Task[None] | None = None
         self.acting = asyncio.Lock()
         """Held by whoever carries out a person's wish: those come one after another."""
 
@@ -176,6 +178,9 @@ class Lane:
         work = self._abandon()
         if work is not None:
             await asyncio.wait([work])
+        fuzzing = self._stop_fuzzing()
+        if fuzzing is not None:
+            await asyncio.wait([fuzzing])
         await self.stage.stop()
 
     async def settle(self) -> None:
@@ -272,7 +277,34 @@ class Lane:
                 raise
         finally:
             deployment.close()
-        return await self._look_again(deployment, candidate, live)
+        outcome = await self._look_again(deployment, candidate, live)
+        if order.wanted.manifest.fuzz is True and self._serves(live.release):
+            self._stop_fuzzing()
+            self._fuzzing = asyncio.create_task(self._fuzz(order, live.release))
+        return outcome
+
+    async def _fuzz(self, order: Order, release: ReleaseId) -> None:
+        """Nobody waits for this, and nothing follows from it but a report."""
+        try:
+            found = await fuzz_beside(self._shop, order.wanted, order.open_tree, lambda: self._serves(release))
+        except Exception as error:
+            log.warning("could not be fuzzed", extra={"service": self.name, "release": release, "why": str(error)})
+            return
+        if found is None:
+            return
+        report = with_findings(self.account.report, found, nothing_played(order.wanted, release))
+        self.played(report)
+        self._shop.journal.later(lambda entries: entries.learn(release, report=report.to_json()))
+        log.info("fuzzed", extra={"service": self.name, "release": release, "found": found.summary})
+
+    def _serves(self, release: ReleaseId) -> bool:
+        return self.stage.live is not None and self.stage.live.release == release
+
+    def _stop_fuzzing(self) -> asyncio.Task[None] | None:
+        task, self._fuzzing = self._fuzzing, None
+        if task is not None:
+            task.cancel()
+        return task
 
     async def _look_again(self, deployment: Deployment, candidate: Candidate, live: Live) -> Outcome:
         """It serves; whoever has something newer need not wait for this."""

@@ -31,7 +31,7 @@ from reconciler.model.size import Size
 from reconciler.model.strict import List, Strict
 from reconciler.model.variable import VariableName
 
-NOT_YET: Final = ("access", "sleep", "secrets", "cron", "processes", "fuzz")
+NOT_YET: Final = ("access", "sleep", "secrets", "cron", "processes")
 """Fields that are understood and checked, and cannot be carried out yet."""
 
 ENTRY: Final = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"
@@ -230,8 +230,8 @@ class Manifest(Strict):
     """`tests`: a release takes traffic only when its suite passed. `none`: after the switch, report only."""
     watch_window: Annotated[float, Duration("0s", "1h")] = 60.0
     """How long a new release is watched after the switch, with the previous one ready to return."""
-    fuzz: bool = False
-    """Try requests made up from the service's OpenAPI document; reports only."""
+    fuzz: bool | Literal["gate"] = False
+    """Try requests made up from the service's OpenAPI document: `true` reports only, `gate` decides with the suite."""
     replicas: Annotated[int, Field(ge=1, le=64)] = 1
     """How many workers share the traffic."""
     sleep: Annotated[float, Duration("10s", "30d")] | None = None
@@ -268,6 +268,15 @@ class Manifest(Strict):
                 "out-of-range", "{name} must be at least 1, not `0`", remedy="write `suspend: true` to stop releases"
             )
         return replicas
+
+    @field_validator("fuzz", mode="before")
+    @classmethod
+    def _one_of_three(cls, fuzz: Any, info: ValidationInfo) -> Any:
+        if not isinstance(fuzz, bool) and fuzz not in (None, "gate"):
+            refuse("wrong-type", "{name} must be `true`, `false` or `gate`, not {value}", remedy="write true")
+        if fuzz == "gate" and info.data.get("gate") == "none":
+            refuse("not-valid", "`fuzz: gate` cannot decide beside `gate: none`", remedy="write true")
+        return fuzz
 
     @field_validator("requirements", "depends_on", "watch", mode="after")
     @classmethod

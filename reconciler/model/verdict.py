@@ -89,6 +89,8 @@ class SuiteResult:
     requests: int = 0
     first: "SuiteResult | None" = None
     """What it said the first time, when a failed suite was played again."""
+    only_reports: bool = False
+    """Whatever it says, the verdict of the report is that of the others."""
 
     @property
     def flaky(self) -> bool:
@@ -96,6 +98,13 @@ class SuiteResult:
 
     def count(self, outcome: Outcome) -> int:
         return sum(case.outcome is outcome for case in self.cases)
+
+    @property
+    def summary(self) -> str:
+        bad = next((case for case in self.cases if case.outcome is Outcome.FAILED), None)
+        if bad is not None:
+            return f"{bad.name}: {bad.summary}"
+        return self.reason or ("nothing" if self.verdict is Verdict.PASSED else self.verdict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +130,15 @@ class Report:
     @property
     def summary(self) -> str:
         """One sentence for a status, a commit or a log."""
+        beside = [f"{suite.name} found: {suite.summary}" for suite in self.suites if suite.only_reports]
+        return "; ".join([replace(self, suites=self._deciding)._judgement, *beside])
+
+    @property
+    def _deciding(self) -> tuple[SuiteResult, ...]:
+        return tuple(suite for suite in self.suites if not suite.only_reports)
+
+    @property
+    def _judgement(self) -> str:
         played = self.cases
         if not played:
             reason = next((suite.reason for suite in self.suites if suite.reason), None)

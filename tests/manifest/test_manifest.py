@@ -62,6 +62,8 @@ def test_everything_has_a_default() -> None:
         ("sleep:", "sleep", None),
         ("secrets: []", "secrets", ()),
         ("fuzz: false", "fuzz", False),
+        ("fuzz: true", "fuzz", True),
+        ("fuzz: gate", "fuzz", "gate"),
     ],
 )  # fmt: skip
 def test_a_field_is_read(text: str, field: str, value: Any) -> None:
@@ -201,7 +203,6 @@ def test_a_mistake_is_explained(text: str, code: str, says: str) -> None:
             "cron: [{name: nightly, schedule: '0 2 * * *', timezone: Europe/Madrid, request: POST /jobs/nightly}]",
         ),
         ("processes", "processes: {worker: celery -A tasks worker}"),
-        ("fuzz", "fuzz: true"),
     ],
 )
 def test_what_is_not_built_yet_is_refused_by_name(field: str, text: str) -> None:

@@ -1,0 +1,60 @@
+"""Fuzzing beside what serves: a private start of the same release is asked, for as long as that release serves.
+
+Not the live workers: what is found would count as their failures, and a worker that dies of it would take the
+traffic back. Refuses to decide anything; whoever asked is told.
+"""
+
+import asyncio
+import secrets
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+from reconciler.control.deployment import Workshop
+from reconciler.control.trial import OpenTree, TrialFolders, trials
+from reconciler.control.wanted import Wanted
+from reconciler.model.verdict import Report, SuiteResult, Verdict
+
+LOOK_EVERY = 0.2
+
+
+async def fuzz_beside(
+    shop: Workshop, wanted: Wanted, open_tree: OpenTree, serves: Callable[[], bool]
+) -> SuiteResult | None:
+    """What was found; None when something else serves by now."""
+    fuzzing = asyncio.create_task(_fuzz(shop, wanted, open_tree))
+    try:
+        while serves() and not (await asyncio.wait([fuzzing], timeout=LOOK_EVERY))[0]:
+            pass
+        return await fuzzing if fuzzing.done() and serves() else None
+    finally:
+        fuzzing.cancel()
+        await asyncio.wait([fuzzing])
+
+
+async def _fuzz(shop: Workshop, wanted: Wanted, open_tree: OpenTree) -> SuiteResult:
+    place = shop.folders.data / "fuzzing" / wanted.name
+    run = shop.folders.run / f"f-{secrets.token_hex(2)}"
+    folders = TrialFolders(place, run, shop.folders.data / "environments")
+    await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
+    try:
+        async with (
+            trials(folders, shop.environments, shop.preparing) as room,
+            room.start(wanted, open_tree) as crew,
+        ):
+            return await shop.gate.fuzz(wanted, crew)
+    finally:
+        with suppress(OSError):
+            await asyncio.to_thread(shutil.rmtree, place)
+
+
+def with_findings(report: Report | None, found: SuiteResult, blank: Report) -> Report:
+    """The report of a release with what fuzzing found, and the verdict as it was."""
+    base = report if report is not None and report.release == blank.release else blank
+    others = tuple(suite for suite in base.suites if suite.name != found.name)
+    return replace(base, suites=(*others, replace(found, only_reports=True)), seconds=base.seconds + found.seconds)
+
+
+def nothing_played(wanted: Wanted, release: str) -> Report:
+    return Report(wanted.name, release, Verdict.PASSED)
