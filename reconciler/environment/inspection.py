@@ -2,7 +2,8 @@
 
 A wheel runs nothing while it is installed, but it can leave what runs at every start of Python, in every
 service that shares the environment, and before any isolation: `.pth` files, `sitecustomize`, a second
-`pyvenv.cfg`. This refuses to judge the code of packages: they are imported by the service on its own account.
+`pyvenv.cfg`, another package's FastAPI. This refuses to judge the code of packages: they are imported by the
+service on its own account.
 """
 
 import csv
@@ -44,6 +45,11 @@ _COVERAGE = re.compile(
     r'  coverage\.process_startup\((?:slug="pth")?\)(?:\\n)*'
     r"'\)"
 )
+FRAMEWORK = frozenset(
+    {"fastapi", "starlette", "pydantic", "pydantic_core", "uvicorn", "httptools", "uvloop", "websockets"}
+)
+"""What a worker serves with. Two packages that bring the same files leave it to chance whose are there."""
+
 HARMLESS = (_NAMESPACE, _DISTUTILS, _VIRTUALENV, _COVERAGE)
 """By their whole text and not by the name of the file, which anybody can take."""
 
@@ -65,11 +71,13 @@ def skeleton(folder: Path) -> Skeleton:
 def inspect(folder: Path, before: Skeleton, trusted: Collection[str]) -> tuple[Problem, ...]:
     """Everything that would run by itself, or alter how Python starts. Files beyond the folder uv never writes."""
     packages = next((folder / "lib").glob("python*/site-packages"))
-    owners = dict(_owners(packages))
+    brought = frozenset(_owners(packages))
+    owners = dict(brought)
     return (
         *_changed(folder, before),
         *_strange(folder, before),
         *_starting(packages, owners, trusted),
+        *_replacing(brought, trusted),
     )
 
 
@@ -112,6 +120,13 @@ def _starting(packages: Path, owners: Mapping[str, str], trusted: Collection[str
         elif entry.name.endswith(".pth") and (line := _suspicious(Path(entry.path), packages)):
             message = f"{owner} brings {entry.name}, which acts at every start of Python"
             yield _problem("runs-at-start", message, owner, line)
+
+
+def _replacing(brought: Collection[tuple[str, str]], trusted: Collection[str]) -> Iterator[Problem]:
+    for name, owner in sorted(brought):
+        if name in FRAMEWORK and owner != canonicalize_name(name) and not {"*", owner} & {*trusted}:
+            message = f"{owner} brings {name}, which every worker has from the package of that name"
+            yield _problem("replaces-framework", message, owner)
 
 
 def _suspicious(path: Path, packages: Path) -> str | None:

@@ -61,6 +61,9 @@ HOSTILE: Mapping[str, tuple[dict[str, str], str]] = {
     "sitecustomize": ({"sitecustomize.py": RUN}, "runs-at-start"),
     "sitecustomize as a package": ({"sitecustomize/__init__.py": RUN}, "runs-at-start"),
     "usercustomize": ({"usercustomize.py": RUN}, "runs-at-start"),
+    "its own uvicorn": ({"uvicorn/__init__.py": RUN}, "replaces-framework"),
+    "one module of its own FastAPI": ({"fastapi/routing.py": RUN}, "replaces-framework"),
+    "its own Starlette by the data scheme": ({f"{DATA}/purelib/starlette/__init__.py": RUN}, "replaces-framework"),
     "a second pyvenv.cfg": ({f"{DATA}/scripts/pyvenv.cfg": "home = /tmp\n"}, "environment-altered"),
     "its own pyvenv.cfg": ({f"{DATA}/data/pyvenv.cfg": "home = /tmp\n"}, "environment-altered"),
     "its own python": ({f"{DATA}/data/bin/python": "#!/bin/sh\n"}, "wheel-invalid"),
@@ -94,6 +97,13 @@ def test_the_package_that_brings_it_is_named(make: Make, wheels: Path, tmp_path:
     assert problem.message == "bad brings evil.pth, which acts at every start of Python"
     assert problem.excerpt == "import os"
     assert "--allow-builds bad" in (problem.remedy or "")
+
+
+def test_the_package_that_replaces_the_framework_is_named(make: Make, wheels: Path, tmp_path: Path) -> None:
+    """Row D-19, for a package that brings another's files; a version that does not fit is a conflict."""
+    wheel(wheels, "bad", files={"fastapi/__init__.py": "__version__ = '0.1'\n"})
+    (problem,) = refused(make, tmp_path).problems
+    assert problem.message == "bad brings fastapi, which every worker has from the package of that name"
 
 
 def test_what_the_operator_trusts_may_act_at_the_start(make: Make, wheels: Path, tmp_path: Path) -> None:
