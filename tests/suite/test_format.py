@@ -116,6 +116,7 @@ REFUSED: list[tuple[str, str, str, int, str]] = [
     ("a variable with a bad name", "vars: {9x: 1}", "bad-name", 2, "cannot be a variable"),
     ("a variable everybody has", "vars: {run: 1}", "bad-name", 2, "every suite has"),
     ("a bare number as time", "budget: {total: 10}", "wrong-type", 2, "write `10s`"),
+    ("too long a timeout", "cases: [{name: a, GET: /x, timeout: 1h, expect: {status: 200}}]", "out-of-range", 2, "10m"),
     ("too long a budget", "budget: {total: 3h}", "out-of-range", 2, "10m"),
     (
         "a capture from nowhere",
