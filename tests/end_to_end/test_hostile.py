@@ -89,6 +89,20 @@ def test_a_router_that_is_no_file_is_refused(shared: Platform, instead: dict[str
         assert "No module named 'router'" in refusal(shared, name, "ImportFailed")["message"]
 
 
+# Y-12: who was there first
+
+
+def test_a_second_folder_of_one_name_does_not_take_the_prefix(platform: Platform) -> None:
+    platform.commit({"services.yaml": PLATFORM + "services: 'team-*/*'\n", **_below("team-a", service("tasks"))})
+    platform.start()
+    platform.deploy({**_below("team-b", service("tasks", "2")), **_below("team-b", service("other"))})
+    assert platform.version("tasks") == "1"
+    assert platform.version("other") == "1"
+    stalled = platform.condition("tasks", "Stalled")
+    assert stalled["reason"] == "RouteConflict"
+    assert "team-a/tasks" in stalled["message"] and "team-b/tasks" in stalled["message"]
+
+
 # Y-18 and G-21: what is gone from git
 
 
@@ -208,6 +222,10 @@ def _link(platform: Platform, path: str, target: str) -> None:
     where = platform.repository.path / path
     where.parent.mkdir(parents=True, exist_ok=True)
     where.symlink_to(target)
+
+
+def _below(folder: str, files: Files) -> Files:
+    return {path.replace("services/", f"{folder}/", 1): text for path, text in files.items()}
 
 
 def _without(files: Files, file: str) -> Files:
