@@ -13,9 +13,10 @@ WHOLE: Schema = {"type": "integer"}
 
 
 def document(
-    operation: Schema | None = None, *, path: str = "/api/tasks/items", method: str = "get", **schemas: Schema
+    operation: Schema | None = None, schemas: Schema | None = None, *, path: str = "/api/tasks/items"
 ) -> Schema:
-    return {"openapi": "3.1.0", "paths": {path: {method: operation or {}}}, "components": {"schemas": schemas}}
+    paths = {path: {"get": operation or {}}}
+    return {"openapi": "3.1.0", "paths": paths, "components": {"schemas": schemas or {}}}
 
 
 def takes(*parameters: Schema) -> Schema:
@@ -27,11 +28,11 @@ def query(name: str, schema: Schema = TEXT, *, required: bool = False) -> Schema
 
 
 def sends(schema: Schema, *, required: bool = True, media: str = "application/json", **schemas: Schema) -> Schema:
-    return document({"requestBody": {"required": required, "content": {media: {"schema": schema}}}}, **schemas)
+    return document({"requestBody": {"required": required, "content": {media: {"schema": schema}}}}, schemas)
 
 
 def answers(schema: Schema, *, status: str = "200", media: str = "application/json", **schemas: Schema) -> Schema:
-    return document({"responses": {status: {"content": {media: {"schema": schema}}}}}, **schemas)
+    return document({"responses": {status: {"content": {media: {"schema": schema}}}}}, schemas)
 
 
 def fields(*required: str, **properties: Schema) -> Schema:
@@ -144,8 +145,8 @@ def test_who_notices(old: Schema, new: Schema, breaks: list[str] | None) -> None
 
 
 def test_routes_appear_and_disappear() -> None:
-    old = {"paths": {"/api/a/x": {"get": {}, "post": {}}, "/api/a/y": {"get": {}}}}
-    new = {"paths": {"/api/a/x": {"get": {}}, "/api/a/z": {"put": {}}}}
+    old: Schema = {"paths": {"/api/a/x": {"get": {}, "post": {}}, "/api/a/y": {"get": {}}}}
+    new: Schema = {"paths": {"/api/a/x": {"get": {}}, "/api/a/z": {"put": {}}}}
     assert compare(old, new, "/api/a") == (
         RouteChange("POST", "/x", Kind.REMOVED, ("it is gone",)),
         RouteChange("GET", "/y", Kind.REMOVED, ("it is gone",)),
