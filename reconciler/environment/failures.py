@@ -1,6 +1,8 @@
 """The failures of this package, each with the code that tools know it by and what a person can do."""
 
-from reconciler.model.failure import Reason, Stalled, Wait
+import signal
+
+from reconciler.model.failure import Failure, Reason, Stalled, Wait
 from reconciler.model.problem import Problem
 from reconciler.model.requirement import Line
 
@@ -34,6 +36,8 @@ def unusable(why: str) -> Wait:
     return wait("uv-unusable", message, "Install reconciler again; `reconciler doctor` says more")
 
 
-def killed(signal: int) -> Killed:
-    problem = Problem(f"uv was killed by signal {signal}", "uv-killed", remedy="See whether memory is short")
+def killed(number: int) -> Failure:
+    if number == signal.SIGXFSZ:
+        return stalled("file-too-large", "a package holds a larger file than is installed", "Require another version")
+    problem = Problem(f"uv was killed by signal {number}", "uv-killed", remedy="See whether memory is short")
     return Killed(Reason.REQUIREMENTS_FAILED, problem.message, after=AGAIN, problems=(problem,))

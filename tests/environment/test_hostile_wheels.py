@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.environment import inspection
+from reconciler.environment import command, inspection
 from reconciler.model.failure import Stalled
 from reconciler.model.requirement import Requirements, from_list
 from tests.environment.conftest import Make
@@ -104,6 +104,20 @@ def test_the_package_that_replaces_the_framework_is_named(make: Make, wheels: Pa
     wheel(wheels, "bad", files={"fastapi/__init__.py": "__version__ = '0.1'\n"})
     (problem,) = refused(make, tmp_path).problems
     assert problem.message == "bad brings fastapi, which every worker has from the package of that name"
+
+
+def test_what_a_wheel_does_not_record_is_seen_as_well(make: Make, wheels: Path, tmp_path: Path) -> None:
+    """Row D-10: its RECORD is only its own word."""
+    wheel(wheels, "bad", unrecorded={"sitecustomize.py": f"open({str(tmp_path / 'ran')!r}, 'w')\n"})
+    assert refused(make, tmp_path).problems[0].message.startswith("bad brings sitecustomize.py")
+
+
+def test_a_bomb_is_not_unpacked(make: Make, wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row D-10: a few kilobytes that become more than any file of a package is."""
+    monkeypatch.setattr(command, "LARGEST_FILE", 4 * 2**20)
+    with zipfile.ZipFile(wheel(wheels, "bad"), "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bad/zeros", bytes(8 * 2**20))
+    assert refused(make, tmp_path).problems[0].code == "file-too-large"
 
 
 def test_what_the_operator_trusts_may_act_at_the_start(make: Make, wheels: Path, tmp_path: Path) -> None:
