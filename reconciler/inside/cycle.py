@@ -19,10 +19,13 @@ REQUEST_KEY = "reconciler.request"
 SERVER_ERROR = 500
 
 
+NOT_ORDINARY = (0, b"")
+JOINED_LIMIT = 64 * 1024
+"""Beyond it, copying a body behind its head costs more than a second write."""
 ORDINARY = frozenset(
-    b"content-length content-type content-disposition content-encoding content-language cache-control etag expires "
-    b"last-modified location set-cookie vary access-control-allow-origin access-control-allow-credentials "
-    b"access-control-expose-headers".split()
+    b"content-length content-type content-disposition content-encoding content-language accept-ranges cache-control "
+    b"etag expires last-modified location set-cookie vary access-control-allow-origin "
+    b"access-control-allow-credentials access-control-expose-headers".split()
 )
 """Names that are valid, in lower case, and mean nothing to the connection."""
 SEND_OF_UVICORN = (
@@ -51,6 +54,9 @@ class StatusLines(dict[int, bytes]):
 
 
 class Cycle(RequestResponseCycle):
+    head = b""
+    """Waits for the body that it announces."""
+
     async def run_asgi(self, app: Application) -> None:
         # Here, because some versions of uvicorn start the task of a request with an empty context.
         REQUEST.set(self.scope.get(REQUEST_KEY))  # type: ignore[arg-type]
@@ -62,6 +68,7 @@ class Cycle(RequestResponseCycle):
                 # on it without having told the client, whose next request is lost.
                 self.logger.exception("Exception in ASGI application")
             else:
+                self._take_back()
                 await super().run_asgi(_raising(error))
         else:
             if result is not None or not self.response_complete:
@@ -70,64 +77,72 @@ class Cycle(RequestResponseCycle):
             # As uvicorn does: connection and cycle must not keep each other alive.
             self.on_response = _nothing
 
+    def _take_back(self) -> None:
+        """What was announced and never sent: the client shall hear of the failure instead."""
+        if self.head:
+            self.head = b""
+            self.response_started = False
+            self.chunked_encoding = None
+
 
 class QuickCycle(Cycle):
-    """Writes the ordinary answer itself: `content-length`, everyday headers, a body in one piece."""
+    """Writes the ordinary answer itself: `content-length`, everyday headers, a body in one piece.
+
+    Head and body leave in one write, so an ordinary head waits for the first of its body, as ASGI allows.
+    """
 
     async def send(self, message: Any) -> None:
-        if not self.keep_alive or self.disconnected or self.flow.write_paused or self.scope["method"] == "HEAD":
-            await super().send(message)
-        elif not self.response_started:
-            head = _ordinary_head(message, self.default_headers)
-            if head is None or self.access_log:
-                await super().send(message)
+        if self.head:
+            head, self.head = self.head, b""
+            if self._ends(message):
+                self.transport.write(head + message["body"] if "body" in message else head)
+                self.expected_content_length = 0
+                self.response_complete = True
+                self.message_event.set()
+                self.on_response()
                 return
-            length, lines = head
-            self.response_started = True
-            self.waiting_for_100_continue = False
-            self.chunked_encoding = False
-            self.expected_content_length = length
-            self.transport.write(lines)
-        elif self._is_whole(message):
-            self.transport.write(message.get("body", b""))
-            self.expected_content_length = 0
-            self.response_complete = True
-            self.message_event.set()
-            self.on_response()
-        else:
-            await super().send(message)
+            if not self.disconnected:
+                self.transport.write(head)
+        elif not self.response_started and self.keep_alive and self.scope["method"] != "HEAD":
+            length, self.head = _ordinary_head(message, self.default_headers)
+            if self.head:
+                self.response_started = True
+                self.waiting_for_100_continue = False
+                self.chunked_encoding = False
+                self.expected_content_length = length
+                return
+        await super().send(message)
 
-    def _is_whole(self, message: Any) -> bool:
-        """The body comes in one piece, and is as long as the head has said."""
+    def _ends(self, message: Any) -> bool:
+        """It is all of the body, as long as the head has said, and there is nothing in its way."""
         return (
-            self.chunked_encoding is False
-            and not self.response_complete
-            and message["type"] == "http.response.body"
+            message["type"] == "http.response.body"
             and not message.get("more_body", False)
             and len(message.get("body", b"")) == self.expected_content_length
+            and not self.disconnected
+            and not self.flow.write_paused
         )
 
 
-def _ordinary_head(message: Any, given: list[tuple[bytes, bytes]]) -> tuple[int, bytes] | None:
-    """The length of the body and the head that announces it; None when anything about it wants a closer look."""
+def _ordinary_head(message: Any, given: list[tuple[bytes, bytes]]) -> tuple[int, bytes]:
+    """The length of the body and the head that announces it; no head when anything about it wants a closer look."""
     if message["type"] != "http.response.start":
-        return None
+        return NOT_ORDINARY
     length = None
     lines: list[bytes] = []
     for name, value in message.get("headers", ()):
         if name not in ORDINARY or _controls(value):
-            return None
+            return NOT_ORDINARY
         if name == b"content-length":
             if length is not None or not value.isdigit():
-                return None
+                return NOT_ORDINARY
             length = int(value)
         lines += (name, b": ", value, b"\r\n")
-    if length is None:
-        return None
+    if length is None or length > JOINED_LIMIT:
+        return NOT_ORDINARY
     (_, date), (_, request_id) = given
     first = httptools_impl.STATUS_LINE[message["status"]]
-    lines += (b"\r\n",)
-    return length, b"".join((first, b"date: ", date, b"\r\nx-request-id: ", request_id, b"\r\n", *lines))
+    return length, b"".join((first, b"date: ", date, b"\r\nx-request-id: ", request_id, b"\r\n", *lines, b"\r\n"))
 
 
 def _returning(result: object) -> Application:

@@ -306,9 +306,11 @@ async def router(scope, receive, send):
     start = {"type": "http.response.start", "status": 503 if what == "busy" else 200, "headers": []}
     if what in ("after", "begun", "busy", "chatty", "well"):
         await send(start)
+    if what == "announced":
+        await send(start | {"headers": [(b"content-length", b"4")]})
     if what in ("after", "busy", "chatty", "well"):
         await send({"type": "http.response.body", "body": b"said"})
-    if what in ("before", "begun", "after"):
+    if what in ("before", "begun", "announced", "after"):
         raise RuntimeError(what)
     return "more" if what == "chatty" else None
 """
@@ -339,6 +341,16 @@ def test_what_an_application_does_wrong_is_counted_and_ends_what_it_must(
     else:
         assert client.at_end()
     assert worker.stats()["failed"] == failed
+
+
+def test_an_answer_that_fails_before_its_body_tells_so(zygote: Zygote) -> None:
+    worker = zygote.fork(FAILING)
+    worker.ready()
+    client = worker.attach().client(get("/api/tasks/announced"))
+    # Older versions of uvicorn have sent the head by then, and can only hang up.
+    status = int(client._until(b"\r\n\r\n").split()[1])
+    assert status == 500 or client.at_end()
+    assert worker.stats()["failed"] == (status == 500)
 
 
 ANSWERS = """
