@@ -134,6 +134,9 @@ class Gateways:
             self._loop.add_writer(channel.sock.fileno(), self._go_on, channel)
         except OSError:
             self._departing.appendleft(departing)
+            # A gateway that died may have sent us more: with it gone, the channel is the last to hold those clients.
+            while self._take_in(channel):
+                pass
             self._drop(channel)
         else:
             self._traffic.handed_back += 1

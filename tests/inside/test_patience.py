@@ -22,7 +22,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body"})
 
 
-def play(scenario: Callable[[Traffic, socket.socket], Awaitable[None]]) -> None:
+def play(scenario: Callable[[Traffic, socket.socket], Awaitable[None]], app: Any = app) -> None:
     """With a client whose connection is held by a worker's traffic."""
 
     async def run() -> None:
@@ -100,5 +100,36 @@ def test_what_no_gateway_takes_back_is_told_to_try_again(monkeypatch: pytest.Mon
             accepted.close()
             answer = await read(client)
         assert answer.startswith(b"HTTP/1.1 503 ") and b"retry-after: 1" in answer
+
+    play(scenario)
+
+
+def attached(busy: Traffic) -> socket.socket:
+    """The gateway's end of a channel to this traffic."""
+    busy.gateways = Gateways(busy)
+    ours, theirs = channel_pair()
+    busy.gateways.attach(theirs.detach())
+    return ours
+
+
+def shared(busy: Traffic) -> Connection:
+    """The client's connection, as if a gateway had given it."""
+    held = busy.connections[0]
+    held.fd = held.transport.get_extra_info("socket").fileno()
+    return held
+
+
+def test_what_a_dead_gateway_had_sent_is_served_though_the_worker_first_meets_its_death() -> None:
+    async def scenario(busy: Traffic, _: socket.socket) -> None:
+        held = shared(busy)
+        client, accepted = socket.socketpair()
+        client.setblocking(False)
+        with client, accepted, attached(busy) as ours:
+            send_connection(ours, accepted.fileno(), GET)
+            accepted.close()
+            ours.close()
+            busy.give_back(held)
+            answer = await asyncio.get_running_loop().sock_recv(client, 65536)
+        assert answer.startswith(b"HTTP/1.1 200 ")
 
     play(scenario)
