@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .chunks import ChunkedBody, Malformed
 from .cycle import REQUEST_KEY
-from .head import Head, Refused, read_head, service_prefix
+from .head import HEAD_LIMIT, Head, Refused, read_head, service_prefix
 from .output import REQUEST
 
 if TYPE_CHECKING:
@@ -110,7 +110,11 @@ class Connection(HttpToolsProtocol):
         stage = self.stage
         if stage == IDLE:
             if self.unread:
+                is_unfinished = self._is_unfinished_with(data)
                 data = self.unread + data
+                if is_unfinished:
+                    self.unread = data
+                    return
                 self.unread = b""
             self._begin(data)
         elif stage == READING:
@@ -311,6 +315,14 @@ class Connection(HttpToolsProtocol):
         self.unread = data
         if self.head_deadline is None:
             self.head_deadline = self.loop.call_later(HEAD_SECONDS, self._give_up_on_head)
+
+    def _is_unfinished_with(self, data: bytes) -> bool:
+        """The head was found incomplete and `data` does not end it: reading it all again, byte by byte, is dear."""
+        return (
+            self.head_deadline is not None
+            and len(self.unread) + len(data) <= HEAD_LIMIT
+            and b"\r\n\r\n" not in self.unread[-3:] + data
+        )
 
     def _forget_head_deadline(self) -> None:
         if self.head_deadline is not None:

@@ -10,6 +10,7 @@ import pytest
 from reconciler.inside import connection, gateways, traffic
 from reconciler.inside.connection import Connection
 from reconciler.inside.gateways import Gateways
+from reconciler.inside.head import HEAD_LIMIT, Head, read_head
 from reconciler.inside.passing import channel_pair, send_connection
 from reconciler.inside.traffic import Traffic
 from tests.waiting import until
@@ -131,5 +132,35 @@ def test_what_a_dead_gateway_had_sent_is_served_though_the_worker_first_meets_it
             busy.give_back(held)
             answer = await asyncio.get_running_loop().sock_recv(client, 65536)
         assert answer.startswith(b"HTTP/1.1 200 ")
+
+    play(scenario)
+
+
+def test_a_head_that_arrives_byte_by_byte_is_not_read_at_every_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def counted(data: bytes) -> Head | None:
+        sizes.append(len(data))
+        return read_head(data)
+
+    monkeypatch.setattr(connection, "read_head", counted)
+
+    async def scenario(busy: Traffic, client: socket.socket) -> None:
+        held = busy.connections[0]
+        for number in GET:
+            held.data_received(bytes([number]))
+        assert (await asyncio.get_running_loop().sock_recv(client, 65536)).startswith(b"HTTP/1.1 200 ")
+        assert sizes == [1, len(GET)]
+
+    play(scenario)
+
+
+def test_a_head_that_arrives_byte_by_byte_is_refused_once_it_is_too_long() -> None:
+    async def scenario(busy: Traffic, client: socket.socket) -> None:
+        held = busy.connections[0]
+        held.data_received(GET[:-2] + b"X: ")
+        for _ in range(HEAD_LIMIT):
+            held.data_received(b"x")
+        assert (await read(client)).startswith(b"HTTP/1.1 431 ")
 
     play(scenario)
