@@ -31,6 +31,7 @@ class Connection:
         "has_waited",
         "keep",
         "outgoing",
+        "queued",
         "socket",
         "unread",
         "wait",
@@ -43,6 +44,8 @@ class Connection:
         self.wait: Deadlines[Connection] | None = None
         self.outgoing = b""
         self.keep = False
+        self.queued = False
+        """It is to be served in the next turn."""
         self.drained = 0
         self.has_waited = False
         """It has waited for a worker for as long as it may."""
@@ -101,7 +104,7 @@ class Connection:
         self._taken = 0
 
     def hand_over(self, channel: socket.socket) -> None:
-        send_connection(channel, self.fd, self.unread[self._taken :] if self._taken else self.unread)
+        send_connection(channel, self.socket.fileno(), self.unread[self._taken :] if self._taken else self.unread)
 
     def _peek(self, size: int) -> bytes:
         try:

@@ -70,6 +70,8 @@ class Connections:
 
     def serve(self, connection: Connection) -> None:
         """Look at one request after the other until the connection has to wait, or is somebody else's."""
+        if connection not in self._held:
+            return
         for _ in range(IN_A_ROW):
             try:
                 head = connection.next_head()
@@ -85,7 +87,7 @@ class Connections:
             except Gone:
                 self.drop(connection)
                 return
-        self._loop.soon(functools.partial(self._serve_if_held, connection))
+        self._queue(connection)
 
     def hold(self, connection: Connection, wait: Deadlines[Connection]) -> None:
         """Keep a connection whose request is all here until `wait` is over or somebody serves it."""
@@ -94,11 +96,14 @@ class Connections:
             self._wait(connection, wait)
 
     def release(self, connection: Connection) -> None:
-        """Somebody else has the connection now: close our copy of it."""
+        """Somebody else has the connection now: close our copy of it, whose number may soon be another client's."""
+        if connection not in self._held:
+            return
+        self._held.remove(connection)
         self._loop.forget(connection.fd)
         if connection.wait is not None:
             connection.wait.stop(connection)
-        self._held.discard(connection)
+        connection.fd = -1
         connection.socket.close()
 
     drop = release
@@ -118,8 +123,16 @@ class Connections:
         for connection in (*self._idle.all(), *self._heads.all()):
             self.serve(connection)
 
-    def _serve_if_held(self, connection: Connection) -> None:
-        if connection in self._held:
+    def _queue(self, connection: Connection) -> None:
+        """Let the others have their turn. Meanwhile it is not watched, or it would be served twice."""
+        self._loop.forget(connection.fd)
+        if not connection.queued:
+            connection.queued = True
+            self._loop.soon(functools.partial(self._serve_queued, connection))
+
+    def _serve_queued(self, connection: Connection) -> None:
+        connection.queued = False
+        if connection.wait in (self._idle, self._heads):
             self.serve(connection)
 
     def _readable(self, connection: Connection, _: int) -> None:

@@ -307,3 +307,23 @@ def test_a_worker_that_hands_one_connection_back_twice_harms_only_its_client() -
 def _pass(worker: Worker, packet: bytes, number: int) -> None:
     fds = array.array("i", [worker.channels[0].fileno()] * number)
     worker.channels[0].sendmsg([packet], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+
+
+# --- connections that were parked ---
+
+
+def test_a_connection_that_was_parked_is_forgotten_when_it_has_gone() -> None:
+    """Its number belongs to the next client, who must not notice anything."""
+    with Gateway("--park-deadline", "0.3") as gateway, Worker(gateway.run) as worker:
+        gateway.control.table({"/api/empty": live("empty"), "/api/tasks": live("tasks", worker)})
+        with gateway.client(get("/api/none")) as former:
+            assert former.reply().status == 404
+            former.send(get("/api/none") * 33 + get("/api/empty"))
+            assert [former.reply().status for _ in range(34)] == [404] * 33 + [503]
+            former.send(get("/api/tasks"))
+            assert former.reply().status == 200
+        with gateway.client(get("/api/tasks")[:10]) as client:
+            _stats(gateway, "accepted", 2)
+            gateway.control.route("/api/empty", live("empty", worker))
+            client.send(get("/api/tasks")[10:])
+            assert client.reply().status == 200
