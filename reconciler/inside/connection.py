@@ -121,7 +121,10 @@ class Connection(HttpToolsProtocol):
             self._read_on(data)
         elif stage in (ANSWERING, LEAVING):
             self.unread += data
-            if len(self.unread) > FOLLOWERS_LIMIT:
+            if len(self.unread) > DISCARD_LIMIT:
+                # uvicorn reads on whenever the application asks whether the client is still there.
+                self.transport.abort()
+            elif len(self.unread) > FOLLOWERS_LIMIT:
                 self.flow.pause_reading()
         elif stage == LINGERING:
             self.discarded += len(data)

@@ -132,6 +132,9 @@ class Gateways:
             self._departing.appendleft(departing)
             channel.is_full = True
             self._loop.add_writer(channel.sock.fileno(), self._go_on, channel)
+        except ValueError:
+            # It has more unread bytes than can travel.
+            connection.transport.abort()
         except OSError:
             self._departing.appendleft(departing)
             # A gateway that died may have sent us more: with it gone, the channel is the last to hold those clients.

@@ -3,15 +3,16 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from reconciler.inside import connection, gateways, traffic
-from reconciler.inside.connection import Connection
+from reconciler.inside.connection import DISCARD_LIMIT, Connection
 from reconciler.inside.gateways import Gateways
 from reconciler.inside.head import HEAD_LIMIT, Head, read_head
-from reconciler.inside.passing import channel_pair, send_connection
+from reconciler.inside.passing import UNREAD_LIMIT, channel_pair, send_connection
 from reconciler.inside.traffic import Traffic
 from tests.waiting import until
 
@@ -162,5 +163,34 @@ def test_a_head_that_arrives_byte_by_byte_is_refused_once_it_is_too_long() -> No
         for _ in range(HEAD_LIMIT):
             held.data_received(b"x")
         assert (await read(client)).startswith(b"HTTP/1.1 431 ")
+
+    play(scenario)
+
+
+async def polling(scope: Any, receive: Any, send: Any) -> None:
+    """Look again and again whether the client is still there, as one does between events."""
+    message = {"type": "http.request"}
+    while message["type"] != "http.disconnect":
+        with suppress(TimeoutError):
+            message = await asyncio.wait_for(receive(), 0.001)
+
+
+def test_a_client_that_sends_on_and_on_while_it_is_answered_is_cut() -> None:
+    async def scenario(busy: Traffic, client: socket.socket) -> None:
+        with pytest.raises(ConnectionError):
+            await asyncio.get_running_loop().sock_sendall(client, GET + bytes(8 * DISCARD_LIMIT))
+        await until(lambda: not busy.connections and not busy.state.tasks, what="the end of the request")
+
+    play(scenario, polling)
+
+
+def test_a_connection_with_more_unread_bytes_than_can_travel_is_cut() -> None:
+    async def scenario(busy: Traffic, _: socket.socket) -> None:
+        held = shared(busy)
+        with attached(busy):
+            held.unread = bytes(UNREAD_LIMIT + 1)
+            busy.give_back(held)
+            await until(lambda: not busy.connections, what="the end of the connection")
+            assert busy.gateways is not None and busy.gateways.is_idle
 
     play(scenario)
