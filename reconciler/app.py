@@ -76,7 +76,8 @@ def main() -> int:
         return asyncio.run(serve(place, settings))
     except (Failure, StoreUnusable) as wrong:
         print(f"reconciler: {wrong}", file=sys.stderr)  # noqa: T201 - the operator's one line
-        return WRONG
+        # On a full disk workers and gateway go on; control is started again until there is room.
+        return DIED if isinstance(wrong, StoreUnusable) and wrong.may_pass else WRONG
 
 
 async def serve(place: Place, settings: Settings) -> int:

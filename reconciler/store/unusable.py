@@ -10,11 +10,15 @@ from sqlalchemy.exc import DBAPIError
 
 
 class StoreUnusable(Exception):
-    def __init__(self, message: str, remedy: str) -> None:
+    def __init__(self, message: str, remedy: str, *, may_pass: bool = False) -> None:
         super().__init__(f"{message} {remedy}")
         self.message = message
         self.remedy = remedy
+        self.may_pass = may_pass
+        """The same attempt may succeed later: nothing about the journal itself is wrong."""
 
+
+FULL = ("disk is full", "no space")
 
 _SIGNS = (
     (
@@ -28,7 +32,7 @@ _SIGNS = (
         "Restore it from a backup, or move it away to begin anew: services are read from git again, history is lost.",
     ),
     (
-        ("disk is full", "no space"),
+        FULL,
         "The disk is full, so the journal cannot be written.",
         "Make room below the data folder.",
     ),
@@ -47,7 +51,7 @@ def explain(error: BaseException) -> BaseException:
     words = str(error.orig if isinstance(error, DBAPIError) else error).lower()
     for signs, message, remedy in _SIGNS:
         if any(sign in words for sign in signs):
-            unusable = StoreUnusable(message, remedy)
+            unusable = StoreUnusable(message, remedy, may_pass=signs is FULL)
             unusable.__cause__ = error
             return unusable
     return error

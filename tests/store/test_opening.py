@@ -22,7 +22,7 @@ from reconciler.store.journal import Journal
 from reconciler.store.migrate import configuration
 from reconciler.store.opening import open_database
 from reconciler.store.tables import HEAD, Table
-from reconciler.store.unusable import StoreUnusable
+from reconciler.store.unusable import StoreUnusable, explain
 from tests.store.journals import START, TASKS, in_journal, make_live
 
 
@@ -235,3 +235,10 @@ def test_kill_minus_nine_in_the_middle_of_writes_loses_nothing_acknowledged(path
         return len(await journal.events(service=TASKS, limit=1_000_000))
 
     assert in_journal(path, count) >= acknowledged
+
+
+def test_a_full_disk_is_trouble_that_may_pass_and_damage_is_not() -> None:
+    full = explain(sqlite3.OperationalError("database or disk is full"))
+    damaged = explain(sqlite3.DatabaseError("file is not a database"))
+    assert isinstance(full, StoreUnusable) and full.may_pass
+    assert isinstance(damaged, StoreUnusable) and not damaged.may_pass
