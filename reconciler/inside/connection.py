@@ -300,8 +300,23 @@ class Connection(HttpToolsProtocol):
         """Answered before the body was read. A client that waits for "100 Continue" may never send it."""
         if self.may_not_send_body or self.left > DISCARD_LIMIT:
             self._linger()
-        else:
-            self.flow.resume_reading()
+            return
+        self.age = 0.0
+        self.flow.resume_reading()
+        if self.traffic.retiring:
+            self._give_up_on_body_soon()
+
+    @property
+    def _is_answered_early(self) -> bool:
+        """Nothing is left of its request but a body that nobody wants."""
+        return self.stage == READING and self.cycle is not None and self.cycle.response_complete
+
+    def _give_up_on_body_soon(self) -> None:
+        self.loop.call_later(LINGER_SECONDS, self._give_up_on_body)
+
+    def _give_up_on_body(self) -> None:
+        if self._is_answered_early:
+            self._linger()
 
     def _proceed(self) -> None:
         if self.stage != IDLE or self.transport.is_closing():
@@ -342,6 +357,11 @@ class Connection(HttpToolsProtocol):
             self.age += seconds
             if self.age >= limit:
                 self.transport.close()
+        elif self._is_answered_early:
+            # The first look may come right after the answer; a body under way has until the second.
+            if self.age:
+                self._linger()
+            self.age += seconds
 
     # Leaving
 
@@ -349,6 +369,8 @@ class Connection(HttpToolsProtocol):
         """Go back to the gateway now if nothing is under way; `_end` sees to it otherwise."""
         if self.stage == IDLE:
             self._leave()
+        elif self._is_answered_early:
+            self._give_up_on_body_soon()
 
     def take_unread(self) -> bytes:
         return self.unread

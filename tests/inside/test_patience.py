@@ -194,3 +194,44 @@ def test_a_connection_with_more_unread_bytes_than_can_travel_is_cut() -> None:
             assert busy.gateways is not None and busy.gateways.is_idle
 
     play(scenario)
+
+
+UNSENT_BODY = b"POST /api/tasks/x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n"
+
+
+def test_a_body_that_never_comes_is_not_waited_for_once_it_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traffic, "SWEEP_SECONDS", 0.02)
+
+    async def scenario(busy: Traffic, client: socket.socket) -> None:
+        client.send(UNSENT_BODY)
+        assert (await read(client)).startswith(b"HTTP/1.1 200 ")
+        assert not busy.in_flight
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("retired_first", [False, True])
+def test_a_body_that_never_comes_does_not_hold_up_a_retirement(
+    monkeypatch: pytest.MonkeyPatch, retired_first: bool
+) -> None:
+    monkeypatch.setattr(connection, "LINGER_SECONDS", 0.05)
+    begun, wanted = asyncio.Event(), asyncio.Event()
+
+    async def waiting(scope: Any, receive: Any, send: Any) -> None:
+        begun.set()
+        await wanted.wait()
+        await app(scope, receive, send)
+
+    async def scenario(busy: Traffic, client: socket.socket) -> None:
+        client.send(UNSENT_BODY)
+        await begun.wait()
+        if retired_first:
+            busy.retire()
+        wanted.set()
+        await until(lambda: busy.state.total_requests, what="the answer")
+        if not retired_first:
+            busy.retire()
+        assert (await read(client)).startswith(b"HTTP/1.1 200 ")
+        await until(lambda: not busy.connections, what="the end of the connection")
+
+    play(scenario, waiting)
