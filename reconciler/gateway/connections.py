@@ -5,6 +5,7 @@ take. It refuses to decide whose request it is; that is `place`, which either ta
 """
 
 import functools
+import logging
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ IN_A_ROW: Final = 16
 """So many requests of one connection are answered before the others have their turn."""
 DRAIN_LIMIT: Final = 1024 * 1024
 _DRAIN_STEP: Final = 64 * 1024
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +72,18 @@ class Connections:
         self.serve(connection)
 
     def serve(self, connection: Connection) -> None:
-        """Look at one request after the other until the connection has to wait, or is somebody else's."""
+        """Look at its requests. A bug ends this connection only: one event of the listener or a channel serves many."""
         if connection not in self._held:
             return
+        try:
+            self._serve_in_a_row(connection)
+        except Exception:
+            log.exception("The gateway has a bug and drops a connection")
+            self._counts.dropped += 1
+            self.drop(connection)
+
+    def _serve_in_a_row(self, connection: Connection) -> None:
+        """One request after the other until the connection has to wait, or is somebody else's."""
         for _ in range(IN_A_ROW):
             try:
                 head = connection.next_head()

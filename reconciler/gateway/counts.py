@@ -19,3 +19,5 @@ class Counts:
     """Connections that had to wait for a worker."""
     foreign: int = 0
     """Descriptors that a worker handed back and that were no connection of ours."""
+    dropped: int = 0
+    """Connections that were closed because the gateway has a bug; its log has the whole of it."""
