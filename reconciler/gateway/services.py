@@ -232,6 +232,7 @@ class Services:
     # --- workers ---
 
     def _hear(self, worker: Worker, _: int) -> None:
+        was_willing = worker.willing
         try:
             alive = worker.hear()
         except ValueError as error:
@@ -239,6 +240,14 @@ class Services:
             alive = False
         if not alive:
             self._let_go(worker)
+        elif was_willing and not worker.willing:
+            self._empty_queue(worker)
+
+    def _empty_queue(self, worker: Worker) -> None:
+        """The worker has looked at its channel for the last time: what was sent since would wait for its end."""
+        while (waiting := worker.not_taken()) is not None:
+            self._counts.rerouted += 1
+            self._take_back(*waiting)
 
     def _channel_moves(self, worker: Worker, events: int) -> None:
         if events & WRITE:

@@ -309,6 +309,18 @@ def _pass(worker: Worker, packet: bytes, number: int) -> None:
     worker.channels[0].sendmsg([packet], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
 
 
+# --- leaving ---
+
+
+def test_a_worker_that_says_it_leaves_keeps_no_connection_waiting_that_it_has_not_taken() -> None:
+    with serving(takes=False) as (gateway, leaving), Worker(gateway.run, "b") as other, _many(gateway, 10) as clients:
+        _stats(gateway, "handed", 10)
+        leaving.say({"op": "state", "state": "draining"})
+        _stats(gateway, "rerouted", 10)
+        gateway.control.route("/api/tasks", live("tasks", other), leaving.address)
+        assert [client.reply().body for client in clients] == [b"b"] * 10
+
+
 # --- connections that were parked ---
 
 
