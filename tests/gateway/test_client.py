@@ -56,7 +56,11 @@ def test_it_brings_the_gateway_in_step_and_changes_it() -> None:
                 assert await client.table(Table("/v2", {"/v2/tasks": live("tasks", worker)})) == ()
                 assert await _status(gateway, "/v2/tasks") == 200
                 await client.mount("/v3")
+                assert await _status(gateway, "/v2/tasks") == 200, "a route is left below the former mount"
+                assert await client.route("/v3/tasks", live("tasks", worker)) == ()
+                assert await client.remove("/v2/tasks", []) == ()
                 assert await _status(gateway, "/v2/tasks") == 404
+                assert await _status(gateway, "/v3/tasks") == 200
                 assert (await client.stats())["workers"] == 1
 
     asyncio.run(scenario())
