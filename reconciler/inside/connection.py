@@ -390,7 +390,12 @@ class Connection(HttpToolsProtocol):
 
     def cut(self) -> None:
         """The deadline of the drain has passed."""
-        self.transport.close()
+        if self.stage == LEAVING:
+            if self.traffic.gateways is not None:
+                self.traffic.gateways.forget(self)
+            self.close_unanswered()
+        else:
+            self.transport.close()
 
     def _leave(self) -> None:
         self._forget_head_deadline()

@@ -68,6 +68,10 @@ class Gateways:
         self._departing.append(_Departing(connection, self._loop.time() + GATEWAY_SECONDS))
         self._send_departing()
 
+    def resume(self) -> None:
+        """While retiring nothing expires; from now on it does again."""
+        self._send_departing()
+
     def forget(self, connection: Connection) -> None:
         for departing in tuple(self._departing):
             if departing.connection is connection:

@@ -189,6 +189,8 @@ class Traffic:
     def resume(self) -> None:
         """A parked worker serves again whatever it is given."""
         self.retiring = False
+        if self.gateways is not None:
+            self.gateways.resume()
 
     def give_back(self, connection: "Connection") -> None:
         if self.gateways is None:

@@ -235,3 +235,19 @@ def test_a_body_that_never_comes_does_not_hold_up_a_retirement(
         await until(lambda: not busy.connections, what="the end of the connection")
 
     play(scenario, waiting)
+
+
+def test_what_waits_for_a_gateway_expires_again_once_a_parked_worker_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateways, "GATEWAY_SECONDS", 0.05)
+
+    async def scenario(busy: Traffic, client: socket.socket) -> None:
+        busy.gateways = Gateways(busy)
+        held = shared(busy)
+        held.unread = GET
+        busy.retire()
+        assert not busy.gateways.is_idle
+        busy.resume()
+        assert (await read(client)).startswith(b"HTTP/1.1 503 ")
+        assert busy.gateways.is_idle
+
+    play(scenario)

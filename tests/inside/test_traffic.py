@@ -619,6 +619,21 @@ def test_at_retirement_without_a_gateway_idle_connections_wait_for_one(gateway: 
     worker.stopped()
 
 
+def test_a_request_that_no_gateway_took_before_the_deadline_is_told_to_try_again(
+    gateway: Gateway, worker: Worker
+) -> None:
+    client = gateway.client(get("/api/tasks/hello"))
+    client.answer()
+    gateway.die()
+    client.send(get("/api/other/x"))
+    assert client_waits(client)
+    worker.retire(drain=0.1)
+    answer = client.answer()
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+    assert client.at_end()
+    worker.stopped()
+
+
 def test_a_full_channel_loses_nothing(gateway: Gateway, worker: Worker) -> None:
     # More than a channel holds: nobody reads it until all have been sent back.
     clients = [gateway.client(get("/api/tasks/hello")) for _ in range(60)]
