@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 INTERRUPTED = 1
+CANCEL_EVERY = 1.0
 
 IndexOption = Annotated[
     list[str] | None,
@@ -180,8 +181,14 @@ def interruptible(work: Coroutine[Any, Any, T]) -> T:
     async def run() -> T:
         task = asyncio.ensure_future(work)
         loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            # Asked again until it is heard: whoever finishes something first may have swallowed the word.
+            if task.cancel():
+                loop.call_later(CANCEL_EVERY, end)
+
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, task.cancel)
+            loop.add_signal_handler(number, end)
         return await task
 
     try:
