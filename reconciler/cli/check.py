@@ -186,6 +186,8 @@ def interruptible(work: Coroutine[Any, Any, T]) -> T:
             # Asked again until it is heard: whoever finishes something first may have swallowed the word.
             if task.cancel():
                 loop.call_later(CANCEL_EVERY, end)
+            # A thread that waits for a zygote would keep the loop from closing, and the zygote waits for its workers.
+            loop.call_later(2 * CANCEL_EVERY, _end_children)
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, end)
@@ -196,6 +198,13 @@ def interruptible(work: Coroutine[Any, Any, T]) -> T:
     except asyncio.CancelledError:
         sys.stderr.write("stopped\n")
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _end_children() -> None:
+    """What they have started ends by the lifeline, with this process."""
+    with contextlib.suppress(OSError):
+        for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+            os.kill(int(pid), signal.SIGKILL)
 
 
 def survey_at(working: "WorkingTree", ref: str, hosts: tuple[str, ...]) -> "Survey":
