@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 INTERRUPTED = 1
-CANCEL_EVERY = 1.0
 
 IndexOption = Annotated[
     list[str] | None,
@@ -181,16 +180,8 @@ def interruptible(work: Coroutine[Any, Any, T]) -> T:
     async def run() -> T:
         task = asyncio.ensure_future(work)
         loop = asyncio.get_running_loop()
-
-        def end() -> None:
-            # Asked again until it is heard: whoever finishes something first may have swallowed the word.
-            if task.cancel():
-                loop.call_later(CANCEL_EVERY, end)
-            # A thread that waits for a zygote would keep the loop from closing, and the zygote waits for its workers.
-            loop.call_later(2 * CANCEL_EVERY, _end_children)
-
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, end)
+            loop.add_signal_handler(number, task.cancel)
         return await task
 
     try:
@@ -198,13 +189,6 @@ def interruptible(work: Coroutine[Any, Any, T]) -> T:
     except asyncio.CancelledError:
         sys.stderr.write("stopped\n")
         raise typer.Exit(INTERRUPTED) from None
-
-
-def _end_children() -> None:
-    """What they have started ends by the lifeline, with this process."""
-    with contextlib.suppress(OSError):
-        for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
-            os.kill(int(pid), signal.SIGKILL)
 
 
 def survey_at(working: "WorkingTree", ref: str, hosts: tuple[str, ...]) -> "Survey":
