@@ -141,7 +141,10 @@ async def try_all(
             say(wanted.name, "checked")
             return replace(checked, seconds=time.monotonic() - began)
 
-        return tuple(await asyncio.gather(*(one(wanted) for wanted in found.wanted(scope))))
+        # When it is cancelled, a group waits until each of them has cleaned up; the place they use goes after that.
+        async with asyncio.TaskGroup() as group:
+            tried = [group.create_task(one(wanted)) for wanted in found.wanted(scope)]
+        return tuple(task.result() for task in tried)
 
 
 def failed(wish: Wish, failure: Failure) -> Checked:

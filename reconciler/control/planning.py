@@ -64,11 +64,13 @@ async def look_into(
     """Each action with what it leads to, side by side."""
     moving = [action.service for action in actions if action.verb not in (Verb.KEEP, Verb.HOLD)]
     compared = frozenset(moving[:MOST_COMPARED]) if routes else frozenset()
-    return tuple(
-        await asyncio.gather(
-            *(_look_into(action, reading, sides, routes=action.service in compared) for action in actions)
-        )
-    )
+    # When it is cancelled, a group waits until each has put away what it started.
+    async with asyncio.TaskGroup() as group:
+        looking = [
+            group.create_task(_look_into(action, reading, sides, routes=action.service in compared))
+            for action in actions
+        ]
+    return tuple(task.result() for task in looking)
 
 
 async def between(

@@ -46,7 +46,10 @@ async def play(
     started = clock()
     chosen = [one for one in (select(suite, tags) for suite in suites) if one.cases]
     stage = _Stage(target, clock, redact, replay)
-    results = await asyncio.gather(*(stage.play(suite) for suite in chosen))
+    # When it is cancelled, a group waits for every teardown that is under way.
+    async with asyncio.TaskGroup() as group:
+        played = [group.create_task(stage.play(suite)) for suite in chosen]
+    results = [task.result() for task in played]
     if logs is not None:
         results = [await _with_logs(result, logs, redact) for result in results]
     verdict = worst([result.verdict for result in results])

@@ -96,6 +96,11 @@ class Worker:
             self._lines = await Lines.connect(self.sockets.control)
         except OSError:
             await self._end(zygote)
+        except asyncio.CancelledError:
+            # Whoever gave up wants to know that it is gone; nobody else will be told.
+            self._watching = asyncio.create_task(self._end(zygote))
+            self.kill()
+            raise
         else:
             self._watching = asyncio.create_task(self._follow(self._lines, zygote))
 

@@ -152,7 +152,9 @@ def test_a_rewritten_history_is_followed_and_said(platform: Platform) -> None:
 
 def test_of_fifty_pushes_the_newest_wins_and_no_release_is_made_of_two(shared: Platform) -> None:
     def push(number: int) -> None:
-        shared.commit(service("hasty", str(number), manifest=f'env: {{GREETING: "{number}"}}\n'))
+        # It starts so slowly that pushes overtake one another on any machine.
+        slow = "import time\n\ntime.sleep(0.2)\n"
+        shared.commit(service("hasty", str(number), also=slow, manifest=f'env: {{GREETING: "{number}"}}\n'))
 
     push(0)
     shared.sync()
