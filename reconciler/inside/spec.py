@@ -1,7 +1,7 @@
 """What a worker is told when it is forked: one frozen value, read from the fork message."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -27,6 +27,7 @@ class Spec:
     entry: str
     prefix: str
     environ: Mapping[str, str]
+    secrets: Mapping[str, str] = field(repr=False)
     output: str
     output_limit: int
     limits: Limits
@@ -45,10 +46,15 @@ class Spec:
             revision=str(fields.get("revision", "")),
             path=tuple(map(str, fields.get("path") or ())),
             prefix=str(fields["prefix"]).rstrip("/"),
-            environ={str(name): str(value) for name, value in (fields.get("environ") or {}).items()},
+            environ=_texts(fields.get("environ")),
+            secrets=_texts(fields.get("secrets")),
             output=str(fields["output"]),
             output_limit=int(fields.get("output_limit") or 8 * 1024 * 1024),
             limits=Limits(limits.get("memory"), limits.get("files"), limits.get("processes")),
             body_limit=fields.get("body_limit"),
             drain=float(fields.get("drain", 30.0)),
         )
+
+
+def _texts(fields: Any) -> Mapping[str, str]:
+    return {str(name): str(value) for name, value in (fields or {}).items()}

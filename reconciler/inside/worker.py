@@ -105,7 +105,7 @@ def _settle_in(spec: Spec) -> None:
     """Environment, folder, import path and limits of the service. Secrets exist in this process from here on."""
     kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
     os.environ.clear()
-    os.environ.update(kept | dict(spec.environ))
+    os.environ.update({**kept, **spec.environ, **spec.secrets})
     os.chdir(spec.code)
     sys.path[:0] = [spec.code, *spec.path]
     _forget_namesakes(spec)

@@ -33,7 +33,8 @@ class ReleaseSpec:
     entry: str
     prefix: str
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Holds secrets: never shown, never logged."""
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Names and values of what nobody but the worker may read: never shown, logged or written down."""
     output: Path
     limits: Limits = Limits()
     replicas: int = 1
@@ -73,6 +74,7 @@ def fork_message(spec: ReleaseSpec, worker: WorkerId, sockets: WorkerSockets) ->
             "entry": spec.entry,
             "prefix": spec.prefix,
             "environ": dict(spec.environ),
+            "secrets": dict(spec.secrets),
             "output": str(spec.output),
             "output_limit": OUTPUT_LIMIT,
             "limits": {"memory": spec.limits.memory, "files": spec.limits.files, "processes": spec.limits.processes},

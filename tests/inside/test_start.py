@@ -93,10 +93,11 @@ def test_environment_and_folder_are_the_services_own(zygote: Zygote, tmp_path: P
         "@router.get('/who')\n"
         "def who(): return [dict(os.environ), os.getcwd(), shared_thing.VALUE, os.getsid(0) == os.getpid()]\n"
     )
-    worker = zygote.fork(code, environ={"TOKEN": "hidden-value"}, path=[str(tmp_path)])
+    worker = zygote.fork(code, environ={"PAGE": "50"}, secrets={"TOKEN": "hidden-value"}, path=[str(tmp_path)])
     worker.ready()
     environ, folder, shared, is_leader = worker.get("/who").json
-    assert environ["TOKEN"] == "hidden-value" and set(environ) - {"TOKEN"} <= set(INHERITED)
+    assert environ["TOKEN"] == "hidden-value" and environ["PAGE"] == "50"
+    assert set(environ) - {"TOKEN", "PAGE"} <= set(INHERITED)
     assert (folder, shared, is_leader) == (worker.spec["code"], "shared", True)
     assert b"hidden-value" not in Path(f"/proc/{worker.pid}/environ").read_bytes()
 
