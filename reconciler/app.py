@@ -28,6 +28,7 @@ from reconciler.api import Access, build
 from reconciler.control.actions import Actions
 from reconciler.control.boot import Remains, close_interrupted_syncs
 from reconciler.control.deployment import Workshop
+from reconciler.control.feed import Feed
 from reconciler.control.folders import Folders
 from reconciler.control.gate import Gate, Shelf
 from reconciler.control.ledger import Ledger
@@ -89,7 +90,9 @@ async def serve(place: Place, settings: Settings) -> int:
         journal = Journal(folders.journal)
         await journal.open()
         stack.push_async_callback(journal.close)
-        mirror.on_rewritten = partial(say_rewritten, journal, settings.branch)
+        feed = Feed(journal)
+        stack.push_async_callback(feed.settle)
+        mirror.on_rewritten = partial(say_rewritten, feed, settings.branch)
         await mirror.open()
         stack.push_async_callback(mirror.close)
         await environments.open()
@@ -99,7 +102,8 @@ async def serve(place: Place, settings: Settings) -> int:
         engine = LocalEngine(zygotes, Ledger(journal), partial(WorkerSockets.fresh, place.run))
         traffic = Traffic(place.run)
         gate = Gate(Shelf(), folders, url(settings.host, settings.port))
-        shop = Workshop(journal, environments, engine, gate, folders, asyncio.Semaphore(2 * (os.cpu_count() or 2)))
+        starts = asyncio.Semaphore(2 * (os.cpu_count() or 2))
+        shop = Workshop(journal, feed, environments, engine, gate, folders, starts)
         reader = Reader(gate.shelf, settings.allow_urls)
         loop = Loop(mirror, reader, shop, traffic, zygotes)
         planner = Planner(mirror, reader, loop.lanes, environments, folders, shop.preparing)

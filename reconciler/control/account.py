@@ -3,28 +3,29 @@
 Everybody who learns something about the service notes it here and nowhere else. Decides nothing.
 """
 
-import asyncio
-import logging
 from collections import deque
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
+from reconciler.control.feed import Feed
 from reconciler.control.memory import EVENTS, NOTHING, Memory
 from reconciler.model.failure import Failure
-from reconciler.model.names import Digest, ReleaseId, ServiceName
+from reconciler.model.names import Digest, ReleaseId, ServiceName, SyncId
+from reconciler.model.notice import Kind, Notice
 from reconciler.model.standing import Standing, conditions
 from reconciler.model.status import Condition
 from reconciler.model.verdict import Report
 from reconciler.model.word import Word
 from reconciler.store.journal import Journal
 from reconciler.store.rows import EventRow
-from reconciler.store.unusable import StoreUnusable
-
-log = logging.getLogger(__name__)
 
 
 class Account:
-    def __init__(self, name: ServiceName, journal: Journal, memory: Memory = NOTHING) -> None:
+    def __init__(self, name: ServiceName, journal: Journal, feed: Feed, memory: Memory = NOTHING) -> None:
         self.name = name
+        self.sync: SyncId | None = None
+        """The one that asked last for something."""
         self.serving: str | None = None
         self.syncing: str | None = None
         self.trouble: Failure | None = None
@@ -46,7 +47,7 @@ class Account:
         """The last that happened, oldest first."""
         self._journal = journal
         self._kept = _lasting(self.conditions)
-        self._writing: set[asyncio.Task[None]] = set()
+        self._feed = feed
         if not self.conditions:
             self.tell()
 
@@ -60,19 +61,43 @@ class Account:
             plain = [condition.model_dump(mode="json") for condition in self.conditions if condition.type != "Syncing"]
             self._journal.later(lambda entries: entries.note_service(self.name, conditions=plain))
 
-    def happened(self, kind: str, message: str, release: ReleaseId | None = None) -> None:
-        task = asyncio.create_task(self._record(kind, message, release))
-        self._writing.add(task)
-        task.add_done_callback(self._writing.discard)
+    def happened(
+        self,
+        kind: Kind,
+        message: str,
+        release: ReleaseId | None = None,
+        *,
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._feed.happened(
+            kind,
+            message,
+            service=self.name,
+            release=release,
+            sync=self.sync,
+            revision=self.attempted,
+            data=data,
+            written=self._remember,
+        )
 
-    async def _record(self, kind: str, message: str, release: ReleaseId | None) -> None:
-        at = datetime.now(UTC)
-        try:
-            number = await self._journal.event(kind, message, self.name, release, at=at)
-        except StoreUnusable:
-            log.exception("an event could not be written down", extra={"service": self.name})
-            return
-        self.events.append(EventRow(id=number, at=at, kind=kind, service=self.name, release=release, message=message))
+    def passes(self, kind: Kind, message: str, *, data: Mapping[str, Any] | None = None) -> None:
+        self._feed.passes(kind, message, service=self.name, release=self.candidate, sync=self.sync, data=data)
+
+    def _remember(self, notice: Notice) -> None:
+        if notice.id is not None:
+            self.events.append(
+                EventRow(
+                    id=notice.id,
+                    at=notice.at,
+                    kind=notice.kind,
+                    service=self.name,
+                    release=notice.release,
+                    sync=notice.sync,
+                    revision=notice.revision,
+                    message=notice.message,
+                    data=notice.data,
+                )
+            )
 
 
 def _lasting(told: tuple[Condition, ...]) -> list[tuple[str, str, str, datetime]]:

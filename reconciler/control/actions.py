@@ -16,9 +16,11 @@ from reconciler.control.lane import Lane
 from reconciler.control.live import Live
 from reconciler.control.loop import Loop
 from reconciler.control.recipe import Recipe
+from reconciler.control.stage import given_back
 from reconciler.model.document import Invalid
 from reconciler.model.failure import Failure, Stalled
 from reconciler.model.names import EnvironmentId, ReleaseId, ServiceName
+from reconciler.model.notice import Kind
 from reconciler.model.refusal import Refusal, Unknown
 from reconciler.model.status import ActionTaken
 from reconciler.model.verdict import Report
@@ -55,7 +57,7 @@ class Actions:
                 raise Refusal(OVERTAKEN)
             await live.crew.withdrawn()
             message = f"{actor} gave the traffic from {live.release} back to {good.release}"
-            lane.account.happened("RolledBack", message, live.release)
+            lane.account.happened(Kind.ROLLED_BACK, message, live.release, data=given_back(live, good))
             log.warning(message, extra={"service": lane.name, "release": good.release})
             return _taken(lane, "rollback", f"{good} serves again")
 
@@ -69,7 +71,7 @@ class Actions:
             said = f"suspended by {actor}"
             await self._journal.note_service(lane.name, suspended=said)
             lane.obey(replace(word, suspended=said))
-            lane.account.happened("ServiceSuspended", said)
+            lane.account.happened(Kind.SERVICE_SUSPENDED, said)
             return _taken(lane, "suspend", f"{name} is suspended: syncs pass it by")
 
     async def resume(self, name: str, actor: str) -> ActionTaken:
@@ -83,7 +85,7 @@ class Actions:
                 return _taken(lane, "resume", f"{name} follows git already", changed=False)
             await self._journal.note_service(lane.name, suspended=None, held=None, held_digest=None)
             lane.obey(Word())
-            lane.account.happened("ServiceResumed", f"resumed by {actor}")
+            lane.account.happened(Kind.SERVICE_RESUMED, f"resumed by {actor}")
             self._loop.reconsider(lane.name)
             await self._loop.triggers.ask("person", actor)
             return _taken(lane, "resume", f"{name} follows git again")
@@ -98,7 +100,7 @@ class Actions:
                 await crew.discard()
                 raise Refusal(OVERTAKEN)
             await live.crew.withdrawn()
-            lane.account.happened("WorkersRestarted", f"{actor} asked for new workers", live.release)
+            lane.account.happened(Kind.WORKERS_RESTARTED, f"{actor} asked for new workers", live.release)
             return _taken(lane, "restart", f"{live.release} has new workers")
 
     async def test(self, name: str) -> Report:

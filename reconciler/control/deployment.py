@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
+from reconciler.control.feed import Feed
 from reconciler.control.folders import Folders
 from reconciler.control.gate import Gate, refusal
 from reconciler.control.recipe import Recipe, recipe
@@ -40,6 +41,7 @@ class Workshop:
     """What it takes to make a release: the strangers that control introduces."""
 
     journal: Journal
+    feed: Feed
     environments: Environments
     engine: Engine
     gate: Gate

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Literal
@@ -23,6 +23,7 @@ from reconciler.control.traffic import Traffic
 from reconciler.control.wanted import Wanted
 from reconciler.model.failure import Failure, Reason, Stalled, Wait
 from reconciler.model.names import Digest, EnvironmentId, ReleaseId, ServiceName, SyncId
+from reconciler.model.notice import Kind
 from reconciler.model.plan import Running
 from reconciler.model.verdict import Report
 from reconciler.model.word import Word
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 BUG = "the reconciler itself failed; its log says how"
 FIRST_RETRY = 1.0
 LONGEST_RETRY = 300.0
+PROBLEMS_TOLD = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Lane:
         memory: Memory = NOTHING,
     ) -> None:
         self.name = name
-        self.account = Account(name, shop.journal, memory)
+        self.account = Account(name, shop.journal, shop.feed, memory)
         self.stage = Stage(self.account, prefix, shop.journal, traffic)
         self._shop = shop
         self._retry = retry
@@ -154,6 +156,7 @@ class Lane:
         self._asked_to_leave = False
         self.account.suspended = False
         self.account.attempted = str(order.wanted.revision)
+        self.account.sync = order.sync
         work = self._at_the_edge(partial(self._deploy_after, before, order), partial(self._failed, order.wanted))
         self._work = asyncio.create_task(work)
         return self._work
@@ -201,11 +204,14 @@ class Lane:
 
     def played(self, report: Report) -> None:
         self.account.report = report
+        told = {"verdict": report.verdict.value, "cases": len(report.cases), "seconds": report.seconds}
+        self.account.passes(Kind.SUITE_PLAYED, report.summary, data=told)
 
     def say(self, phase: str) -> None:
         """What is being done at the moment, for whoever watches."""
         self.account.syncing = phase
         self.account.tell()
+        self.account.passes(Kind.PHASE_BEGAN, phase)
         log.info(phase, extra={"service": self.name})
 
     # The work itself
@@ -355,7 +361,9 @@ class Lane:
         elif failure.reason is not Reason.SUPERSEDED:
             self._try_again(failure)
         log.warning(failure.message, extra={"service": self.name, "reason": failure.reason})
-        self.account.happened("ReleaseFailed", f"{failure.reason}: {failure.message}", self.account.candidate)
+        message = f"{failure.reason}: {failure.message}"
+        told = {"reason": failure.reason, "problems": [asdict(one) for one in failure.problems[:PROBLEMS_TOLD]]}
+        self.account.happened(Kind.RELEASE_FAILED, message, self.account.candidate, data=told)
         self.stage.refuse_soon(wanted.prefix, "failed", f"{self.name} could not be started")
         return Outcome("failed", failure)
 

@@ -7,11 +7,12 @@ awake.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from reconciler.control.deployment import Workshop
 from reconciler.control.lane import BUG, Lane, Order, Outcome, Work, dependency_not_ready, outcome_of
@@ -25,6 +26,7 @@ from reconciler.control.upkeep import Upkeep
 from reconciler.control.wanted import Reading, Unfit, Wanted, Wish
 from reconciler.model.failure import Failure, Reason, Stalled, Wait
 from reconciler.model.names import ServiceName
+from reconciler.model.notice import Kind
 from reconciler.model.plan import Action, Verb, decide, in_order, plan
 from reconciler.model.status import ActionStatus
 from reconciler.model.verdict import Report
@@ -60,6 +62,7 @@ class Loop:
         self._shop = shop
         self._traffic = traffic
         self._journal = shop.journal
+        self._feed = shop.feed
         self._upkeep = Upkeep(shop, zygotes, lambda: (*self.lanes.values(), *self._departing))
         self._memories: dict[ServiceName, Memory] = {}
         self._unsettled: set[ServiceName] = set()
@@ -108,6 +111,8 @@ class Loop:
     def _began(self, request: Request) -> None:
         at = datetime.now(UTC)
         self._journal.later(lambda entries: entries.start_sync(request.sync, at))
+        message = f"asked for by {request.actor}"
+        self._feed.happened(Kind.SYNC_STARTED, message, sync=request.sync, data={"trigger": request.kind})
 
     async def sync(self, request: Request, watch: Stopwatch) -> None:
         """Fetch, read, plan, apply, record."""
@@ -125,6 +130,7 @@ class Loop:
             actions = self._plan(reading)
         self.seen = Seen(str(revision), self.seen.applied, None, reading)
         self._journal.later(lambda entries: entries.record_revision(request.sync, revision))
+        self._tell_plan(request, reading, actions)
         await self._announce(actions, reading)
         await self._traffic.know(reading.mount)
         work = self._apply(actions, reading, request)
@@ -150,7 +156,32 @@ class Loop:
         for action in in_order(actions, needs):
             if (task := self._act(action, reading, request, work)) is not None:
                 work[action.service] = task
+                task.add_done_callback(partial(self._tell_end, action, request))
         return work
+
+    def _tell_plan(self, request: Request, reading: Reading, actions: tuple[Action, ...]) -> None:
+        told = [_in_short(action) for action in actions if action.verb is not Verb.KEEP]
+        kept = len(reading.wishes) - sum(1 for action in actions if action.verb not in (Verb.KEEP, Verb.REMOVE))
+        self._feed.happened(
+            Kind.SYNC_PLANNED,
+            f"{len(told)} to do, {kept} to keep",
+            sync=request.sync,
+            revision=str(reading.revision),
+            data={"actions": told, "kept": kept},
+        )
+
+    def _tell_end(self, action: Action, request: Request, work: Work) -> None:
+        outcome, lane = outcome_of(work), self.lanes.get(action.service)
+        failure = outcome.failure
+        told = {
+            "verb": action.verb.value,
+            "outcome": outcome.state,
+            "reason": failure.reason if failure else None,
+            "message": failure.message if failure else None,
+            "path": f"{lane.stage.prefix}/" if lane is not None else None,
+        }
+        message = failure.message if failure else outcome.state
+        self._feed.passes(Kind.ACTION_FINISHED, message, service=action.service, sync=request.sync, data=told)
 
     async def _announce(self, actions: tuple[Action, ...], reading: Reading) -> None:
         """Give every new service its lane, and the gateway all their names at once."""
@@ -246,7 +277,7 @@ class Loop:
         if state == "done" and self._is_newest(request):
             self.seen = replace(self.seen, applied=str(reading.revision))
         kept = len(reading.wishes) - sum(1 for one in told if one.service in reading.wishes)
-        await self._finish(request, state, watch, actions=told, kept=kept)
+        await self._finish(request, state, watch, revision=str(reading.revision), actions=told, kept=kept)
         await self._upkeep.tidy(work.keys())
 
     def _look_back(self, name: ServiceName) -> None:
@@ -303,6 +334,7 @@ class Loop:
         state: Literal["done", "failed", "superseded"],
         watch: Stopwatch,
         *,
+        revision: str | None = None,
         message: str | None = None,
         actions: tuple[ActionStatus, ...] = (),
         kept: int = 0,
@@ -322,6 +354,9 @@ class Loop:
             log.exception("a sync could not be written down", extra={"sync": request.sync})
         else:
             self.last_sync = row if self._is_newest(request) else self.last_sync
+        told: dict[str, Any] = {"state": state, "seconds": sum(phase.seconds for phase in watch.phases)}
+        told.update(Counter(one.outcome for one in actions))
+        self._feed.happened(Kind.SYNC_FINISHED, message or state, sync=request.sync, revision=revision, data=told)
         self.first_sync_finished.set()
 
     def _depart(self, lane: Lane) -> None:
@@ -370,6 +405,10 @@ def empty_listing(running: int) -> Stalled:
         Reason.SOURCE_UNAVAILABLE,
         f"this revision holds no services although {running} run; set `prune: {{allow_empty: true}}` if that is meant",
     )
+
+
+def _in_short(action: Action) -> dict[str, str]:
+    return {"service": action.service, "verb": action.verb.value, "why": action.why}
 
 
 def _told(action: Action, outcome: Outcome | None) -> ActionStatus:

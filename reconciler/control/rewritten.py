@@ -5,16 +5,15 @@ a commit is gone finds the two ends here. Refuses to judge whether it was meant.
 """
 
 import logging
-from datetime import UTC, datetime
 
+from reconciler.control.feed import Feed
 from reconciler.model.names import ObjectId
-from reconciler.store.journal import Journal
+from reconciler.model.notice import Kind
 
 log = logging.getLogger(__name__)
 
 
-def say_rewritten(journal: Journal, branch: str, old: ObjectId, new: ObjectId) -> None:
+def say_rewritten(feed: Feed, branch: str, old: ObjectId, new: ObjectId) -> None:
     message = f"{branch} was rewritten: {old[:8]} -> {new[:8]}"
     log.warning(message)
-    at = datetime.now(UTC)
-    journal.later(lambda entries: entries.event("HistoryRewritten", message, at=at))
+    feed.happened(Kind.HISTORY_REWRITTEN, message)

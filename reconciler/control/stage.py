@@ -12,6 +12,7 @@ from collections.abc import Coroutine, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 from reconciler.control.account import Account
 from reconciler.control.live import Live, Past
@@ -19,6 +20,7 @@ from reconciler.control.traffic import Traffic
 from reconciler.control.watch import watch
 from reconciler.model.failure import Reason, Stalled
 from reconciler.model.names import EnvironmentId, ReleaseId, ServiceName
+from reconciler.model.notice import Kind
 from reconciler.model.word import Word
 from reconciler.store.journal import Journal, Transaction
 from reconciler.store.rows import Phase
@@ -80,7 +82,7 @@ class Stage:
             if old is not None:
                 self.past.append(Past(old.release, old.environment))
                 self._watch_or_retire(new, old, window)
-        self._account.happened("ReleaseSwitched", f"{new} serves", new.release)
+        self._account.happened(Kind.RELEASE_SWITCHED, f"{new} serves", new.release)
 
     @property
     def parked(self) -> Live | None:
@@ -135,7 +137,7 @@ class Stage:
                 await self._take_back(live, parked, trouble)
                 return
         self._account.trouble = trouble
-        self._account.happened("SmokeFailed", trouble.message, live.release)
+        self._account.happened(Kind.SMOKE_FAILED, trouble.message, live.release)
         self._account.tell()
 
     async def leave(self) -> None:
@@ -153,7 +155,7 @@ class Stage:
             await self._traffic.remove(self.prefix)
             if live is not None:
                 self._retire(live)
-        self._account.happened("ServiceRemoved", "git no longer holds it")
+        self._account.happened(Kind.SERVICE_REMOVED, "git no longer holds it")
 
     async def stop(self) -> None:
         """The platform is going down: what serves may finish."""
@@ -234,7 +236,7 @@ class Stage:
         account.applied = account.changed = good.recipe.revision
         account.tell()
         self._retire(bad)
-        account.happened("RolledBack", account.rolled_back, bad.release)
+        account.happened(Kind.ROLLED_BACK, account.rolled_back, bad.release, data=given_back(bad, good))
         log.warning(account.rolled_back, extra={"service": account.name, "reason": trouble.reason})
 
     async def _write_down(self, bad: Live, good: Live, trouble: Stalled) -> None:
@@ -273,7 +275,7 @@ class Stage:
 
     def _crash_looped(self, crew: Crew) -> None:
         if self._account.trouble is None or self._account.trouble.reason is not Reason.CRASH_LOOP:
-            self._account.happened("CrashLooped", crash_loop(crew).message, crew.spec.release)
+            self._account.happened(Kind.CRASH_LOOPED, crash_loop(crew).message, crew.spec.release)
         self._account.trouble = crash_loop(crew)
         asyncio.get_running_loop().call_later(CRASH_WINDOW, self._calm_again, crew)
         self._account.tell()
@@ -309,6 +311,14 @@ class Stage:
         task = asyncio.create_task(work)
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
+
+
+def given_back(bad: Live, good: Live) -> dict[str, Any]:
+    """From whom to whom, for those who are told."""
+    return {
+        "from": {"release": bad.release, "revision": bad.recipe.revision},
+        "to": {"release": good.release, "revision": good.recipe.revision},
+    }
 
 
 def _ignore(crew: Crew) -> None:

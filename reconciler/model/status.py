@@ -5,7 +5,7 @@ explicit fields only, so that nothing leaks by default.
 """
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -70,7 +70,11 @@ class EventStatus(Told):
     kind: str
     service: str | None
     release: str | None
+    sync: str | None = None
+    revision: str | None = None
     message: str
+    data: dict[str, Any] = {}
+    """What programs want to know beside the message; which names it has depends on the kind."""
 
 
 class SuiteStatus(Told):

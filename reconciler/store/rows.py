@@ -131,7 +131,10 @@ class EventRow:
     kind: str
     service: ServiceName | None
     release: ReleaseId | None
+    sync: SyncId | None
+    revision: str | None
     message: str
+    data: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

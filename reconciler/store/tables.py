@@ -164,7 +164,10 @@ class Event(Table):
     kind: Mapped[str]
     service: Mapped[str | None] = mapped_column(String(64))
     release: Mapped[str | None] = mapped_column(String(96))
+    sync: Mapped[int | None]
+    revision: Mapped[str | None]
     message: Mapped[str]
+    data: Mapped[dict[str, Any]]
 
 
 class Source(Table):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.control.feed import Feed
 from reconciler.control.rewritten import say_rewritten
 from reconciler.model.names import ObjectId
 from reconciler.store.journal import Journal
@@ -12,7 +13,9 @@ from tests.store.journals import in_journal
 
 def test_both_ends_are_written_down(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario(journal: Journal) -> None:
-        say_rewritten(journal, "main", ObjectId("a" * 40), ObjectId("b" * 40))
+        feed = Feed(journal)
+        say_rewritten(feed, "main", ObjectId("a" * 40), ObjectId("b" * 40))
+        await feed.settle()
         (event,) = await journal.events()
         assert (event.kind, event.service) == ("HistoryRewritten", None)
         assert event.message == "main was rewritten: aaaaaaaa -> bbbbbbbb"

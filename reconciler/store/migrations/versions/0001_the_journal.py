@@ -17,7 +17,10 @@ def upgrade() -> None:
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("service", sa.String(length=64), nullable=True),
         sa.Column("release", sa.String(length=96), nullable=True),
+        sa.Column("sync", sa.Integer(), nullable=True),
+        sa.Column("revision", sa.Text(), nullable=True),
         sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("data", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
         sqlite_autoincrement=True,
     )

@@ -1,0 +1,157 @@
+"""Everything that happens, in the order in which it happened, for whoever listens.
+
+Events are written down before anybody hears of them, so that a listener who comes back can ask for what it missed.
+Nobody who tells something waits for those who listen: a listener that does not keep up loses the oldest notices and
+is told so.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from reconciler.model.names import ReleaseId, ServiceName, SyncId
+from reconciler.model.notice import Kind, Notice
+from reconciler.store.journal import Journal
+from reconciler.store.unusable import StoreUnusable
+
+log = logging.getLogger(__name__)
+
+Written = Callable[[Notice], object]
+
+MOST_WAITING = 1_000
+"""Notices that one listener may have in front of it."""
+MOST_UNTOLD = 10_000
+"""What only passes by is left out when so much waits for a slow disk."""
+
+
+class Listener:
+    """One that hears every notice from now on, in order."""
+
+    def __init__(self) -> None:
+        self.missed = 0
+        """How many were lost since the last time that somebody looked, because nobody heard them in time."""
+        self._waiting: deque[Notice] = deque()
+        self._told = asyncio.Event()
+
+    def tell(self, notice: Notice) -> None:
+        if len(self._waiting) == MOST_WAITING:
+            self._waiting.popleft()
+            self.missed += 1
+        self._waiting.append(notice)
+        self._told.set()
+
+    def __aiter__(self) -> AsyncIterator[Notice]:
+        return self
+
+    async def __anext__(self) -> Notice:
+        while not self._waiting:
+            self._told.clear()
+            await self._told.wait()
+        return self._waiting.popleft()
+
+
+class Feed:
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._listeners: set[Listener] = set()
+        self._untold: deque[tuple[Notice, Written | None]] = deque()
+        self._telling: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def listen(self) -> Iterator[Listener]:
+        """Hear what is told from here on, until the block is left."""
+        listener = Listener()
+        self._listeners.add(listener)
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+
+    def happened(
+        self,
+        kind: Kind,
+        message: str,
+        *,
+        service: ServiceName | None = None,
+        release: ReleaseId | None = None,
+        sync: SyncId | None = None,
+        revision: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        written: Written | None = None,
+    ) -> None:
+        """Write an event down, then tell it. `written` hears of it first."""
+        notice = Notice(
+            kind=kind,
+            at=datetime.now(UTC),
+            message=message,
+            service=service,
+            release=release,
+            sync=sync,
+            revision=revision,
+            data=data or {},
+        )
+        self._enqueue(notice, written or _nobody)
+
+    def passes(
+        self,
+        kind: Kind,
+        message: str,
+        *,
+        service: ServiceName | None = None,
+        release: ReleaseId | None = None,
+        sync: SyncId | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Tell progress, which nobody asks for afterwards."""
+        if not self._listeners or len(self._untold) >= MOST_UNTOLD:
+            return
+        at = datetime.now(UTC)
+        notice = Notice(kind=kind, at=at, message=message, service=service, release=release, sync=sync, data=data or {})
+        self._enqueue(notice, None)
+
+    async def settle(self) -> None:
+        """Wait until all that was told so far has been heard."""
+        while self._telling is not None and not self._telling.done():
+            await asyncio.wait([self._telling])
+
+    def _enqueue(self, notice: Notice, written: Written | None) -> None:
+        self._untold.append((notice, written))
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.create_task(self._tell())
+
+    async def _tell(self) -> None:
+        """One at a time, so that progress does not overtake the event that it follows."""
+        while self._untold:
+            notice, written = self._untold.popleft()
+            if written is not None:
+                notice = await self._write(notice, written)
+            for listener in self._listeners:
+                listener.tell(notice)
+
+    async def _write(self, notice: Notice, written: Written) -> Notice:
+        try:
+            number = await self._journal.event(
+                notice.kind,
+                notice.message,
+                notice.service,
+                notice.release,
+                sync=notice.sync,
+                revision=notice.revision,
+                data=notice.data,
+                at=notice.at,
+            )
+        except StoreUnusable:
+            log.exception("an event could not be written down", extra={"service": notice.service})
+            return notice
+        told = replace(notice, id=number)
+        written(told)
+        return told
+
+
+def _nobody(_: Notice) -> None:
+    """Nobody but the listeners wants to know."""

@@ -1,0 +1,57 @@
+"""What happened, or is being done, told once to whoever listens: dashboards, forges, whoever pushed.
+
+An event happened and is kept; progress only passes by. Both are plain data, so that every listener can say it
+in its own way. Holds nothing that may not be shown.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from reconciler.model.names import ReleaseId, ServiceName, SyncId
+
+
+class Kind(StrEnum):
+    # Of the platform, kept
+    HISTORY_REWRITTEN = "HistoryRewritten"
+    SYNC_STARTED = "SyncStarted"
+    SYNC_PLANNED = "SyncPlanned"
+    """Data: `actions`, each with service, verb and why, without those that keep; and `kept`."""
+    SYNC_FINISHED = "SyncFinished"
+    """Data: `state`, `seconds`, and the counts `done`, `failed`, `superseded`."""
+
+    # Of one service, kept
+    RELEASE_SWITCHED = "ReleaseSwitched"
+    RELEASE_FAILED = "ReleaseFailed"
+    ROLLED_BACK = "RolledBack"
+    """Data: `from` and `to`, each with release and revision."""
+    SMOKE_FAILED = "SmokeFailed"
+    CRASH_LOOPED = "CrashLooped"
+    SERVICE_REMOVED = "ServiceRemoved"
+    SERVICE_SUSPENDED = "ServiceSuspended"
+    SERVICE_RESUMED = "ServiceResumed"
+    WORKERS_RESTARTED = "WorkersRestarted"
+
+    # Of one service, passing by
+    PHASE_BEGAN = "PhaseBegan"
+    """The message is the phase: preparing, starting, playing its suite, waiting for another."""
+    SUITE_PLAYED = "SuitePlayed"
+    """Data: `verdict`, `cases`, `seconds`."""
+    ACTION_FINISHED = "ActionFinished"
+    """What one sync asked of one service has come to its end. Data: `verb`, `outcome`, `reason`, `message`, `path`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    kind: Kind
+    at: datetime
+    message: str
+    id: int | None = None
+    """Its number among the events; None for what only passes by, or could not be written down."""
+    service: ServiceName | None = None
+    release: ReleaseId | None = None
+    sync: SyncId | None = None
+    revision: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)

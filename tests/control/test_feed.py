@@ -1,0 +1,97 @@
+"""Whoever listens hears everything in order, and nobody waits for a listener."""
+
+import asyncio
+from pathlib import Path
+
+from reconciler.control import feed as feeds
+from reconciler.control.feed import Feed, Listener
+from reconciler.model.names import ServiceName
+from reconciler.model.notice import Kind, Notice
+from reconciler.store.journal import Journal
+from tests.store.journals import in_journal
+
+TASKS = ServiceName("tasks")
+
+
+def test_events_and_progress_are_heard_in_the_order_in_which_they_were_told(tmp_path: Path) -> None:
+    async def scenario(journal: Journal) -> None:
+        feed = Feed(journal)
+        with feed.listen() as listener:
+            for number in range(50):
+                feed.happened(Kind.RELEASE_SWITCHED, f"{number}", service=TASKS, data={"number": number})
+                feed.passes(Kind.PHASE_BEGAN, f"{number}", service=TASKS)
+            heard = [await anext(listener) for _ in range(100)]
+        assert [int(notice.message) for notice in heard] == [number for number in range(50) for _ in range(2)]
+        assert [notice.id for notice in heard[::2]] == list(range(1, 51))
+        assert {notice.id for notice in heard[1::2]} == {None}
+        kept = await journal.events(limit=100)
+        assert [event.data for event in kept] == [{"number": number} for number in range(50)]
+
+    in_journal(tmp_path / "journal.db", scenario)
+
+
+def test_one_who_listens_too_late_can_read_what_was_told(tmp_path: Path) -> None:
+    async def scenario(journal: Journal) -> None:
+        feed = Feed(journal)
+        feed.happened(Kind.SYNC_STARTED, "early")
+        feed.passes(Kind.PHASE_BEGAN, "nobody heard this")
+        await feed.settle()
+        with feed.listen() as listener:
+            feed.happened(Kind.SYNC_STARTED, "late")
+            notice = await anext(listener)
+        assert [event.message for event in await journal.events()] == ["early", notice.message]
+
+    in_journal(tmp_path / "journal.db", scenario)
+
+
+def test_a_listener_that_does_not_keep_up_is_told_how_much_it_missed(tmp_path: Path) -> None:
+    async def scenario(journal: Journal) -> None:
+        feed = Feed(journal)
+        with feed.listen() as slow, feed.listen() as quick:
+            told = feeds.MOST_WAITING + 7
+
+            async def hear() -> int:
+                return len([await anext(quick) for _ in range(told)])
+
+            hearing = asyncio.create_task(hear())
+            for number in range(told):
+                feed.passes(Kind.PHASE_BEGAN, f"{number}")
+                await asyncio.sleep(0)
+            await feed.settle()
+            assert await hearing == told
+            assert (await anext(slow)).message == "7"
+            assert slow.missed == 7
+
+    in_journal(tmp_path / "journal.db", scenario)
+
+
+def test_what_cannot_be_written_down_is_told_all_the_same(tmp_path: Path) -> None:
+    async def scenario(journal: Journal) -> None:
+        feed, written = Feed(journal), list[Notice]()
+        await journal.close()
+        with feed.listen() as listener:
+            feed.happened(Kind.SYNC_FINISHED, "the disk is full", written=written.append)
+            notice = await anext(listener)
+        assert (notice.id, notice.message, written) == (None, "the disk is full", [])
+
+    in_journal(tmp_path / "journal.db", scenario)
+
+
+def test_one_that_left_hears_nothing_more(tmp_path: Path) -> None:
+    async def scenario(journal: Journal) -> None:
+        feed = Feed(journal)
+        with feed.listen() as gone:
+            pass
+        with feed.listen() as listener:
+            feed.passes(Kind.PHASE_BEGAN, "after it left")
+            await anext(listener)
+        hearing = asyncio.create_task(_hear(gone))
+        await asyncio.sleep(0)
+        assert not hearing.done()
+        hearing.cancel()
+
+    in_journal(tmp_path / "journal.db", scenario)
+
+
+async def _hear(listener: Listener) -> Notice:
+    return await anext(listener)
