@@ -28,6 +28,7 @@ class Recipe:
     replicas: int
     drain: float
     start_timeout: float
+    request_timeout: float
     limits: Limits
     revision: str
     tests: Tests = None
@@ -58,6 +59,7 @@ class Recipe:
             replicas=self.replicas,
             drain=self.drain,
             start_timeout=self.start_timeout,
+            request_timeout=self.request_timeout,
         )
 
 
@@ -74,6 +76,7 @@ def recipe(wanted: Wanted) -> Recipe:
         replicas=manifest.replicas,
         drain=manifest.drain,
         start_timeout=manifest.timeout.start,
+        request_timeout=manifest.timeout.request,
         limits=Limits(
             memory=manifest.limits.memory,
             files=manifest.limits.files,

@@ -1,6 +1,7 @@
 """The worker's control socket: greet whoever connects, tell everyone every change, take their orders.
 
-Control and any number of gateways may be connected; none is special. A client that stops reading is dropped.
+Control and any number of gateways may be connected; none is special. A client that stops reading is dropped. They are
+heard, and their channels received, when the service has used up its descriptors: some are kept for them.
 """
 
 import asyncio
@@ -8,9 +9,12 @@ import contextlib
 import socket
 from collections.abc import Callable
 
+from .descriptors import Reserve
 from .messages import Gone, Message, Messages
 
 LAST_WORD_SECONDS = 0.5
+KEPT_DESCRIPTORS = 4
+"""For a gateway that takes another's place: its connection and its channel, twice."""
 
 Order = Callable[[Message, Messages], None]
 
@@ -30,6 +34,7 @@ class Clients:
         self._order = order
         self._loop = loop
         self._clients: set[Messages] = set()
+        self._reserve = Reserve(KEPT_DESCRIPTORS)
         self.came = asyncio.Event()
         """Somebody has been greeted."""
         loop.add_reader(listener.fileno(), self._accept)
@@ -49,7 +54,8 @@ class Clients:
 
     def _accept(self) -> None:
         try:
-            sock, _ = self._listener.accept()
+            with self._reserve.lent():
+                sock, _ = self._listener.accept()
         except OSError:
             return
         client = Messages(sock)
@@ -61,7 +67,9 @@ class Clients:
 
     def _read(self, client: Messages) -> None:
         try:
-            for message in client.receive():
+            with self._reserve.lent():
+                messages = client.receive()
+            for message in messages:
                 self._order(message, client)
         except Gone:
             self._drop(client)

@@ -16,7 +16,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .chunks import ChunkedBody, Malformed
-from .cycle import REQUEST_KEY
+from .cycle import REQUEST_KEY, Cycle, status_lines
 from .head import HEAD_LIMIT, Head, Refused, read_head, service_prefix
 from .output import REQUEST
 
@@ -52,6 +52,7 @@ class Connection(HttpToolsProtocol):
     # Beyond thirty attributes an instance's dictionary is no longer shared with its class: each look-up costs more.
     __slots__ = (
         "age",
+        "aged",
         "chunks",
         "discarded",
         "fd",
@@ -64,7 +65,12 @@ class Connection(HttpToolsProtocol):
         "stage",
         "traffic",
         "unread",
+        "unsent",
+        "unsent_for",
     )
+
+    cycle: Cycle
+    """None before the first request."""
 
     def __init__(self, traffic: "Traffic", *, fd: int = -1, unread: bytes = b"") -> None:
         super().__init__(traffic.config, traffic.state, traffic.app_state, traffic.loop)
@@ -74,6 +80,10 @@ class Connection(HttpToolsProtocol):
         self.unread = unread
         self.stage: int = IDLE
         self.age = 0.0
+        """For how long it has been idle, or with the request that `aged` is; counted at each look."""
+        self.aged: object = None
+        self.unsent = 0
+        self.unsent_for = 0.0
         self.head_deadline: asyncio.TimerHandle | None = None
         self.left = 0
         self.chunks: ChunkedBody | None = None
@@ -87,6 +97,15 @@ class Connection(HttpToolsProtocol):
     @property
     def is_busy(self) -> bool:
         return self.stage in (READING, ANSWERING)
+
+    @property
+    def is_stranded(self) -> bool:
+        return self.stage == LEAVING and bool(self.unread)
+
+    @property
+    def may_go_back(self) -> bool:
+        """It waits for its client, and a gateway can wait as well."""
+        return self.stage == IDLE and self.fd >= 0 and not self.unread
 
     # What the transport says
 
@@ -353,7 +372,11 @@ class Connection(HttpToolsProtocol):
             self._refuse(408, "request_timeout", "The head of the request did not arrive in time.")
 
     def grow_older(self, seconds: float, limit: float) -> None:
-        if self.stage == IDLE:
+        """Called every few seconds."""
+        if self._takes_nothing(seconds, limit):
+            self.transport.abort()
+        elif self.stage == IDLE:
+            self.aged = None
             self.age += seconds
             if self.age >= limit:
                 self.transport.close()
@@ -362,6 +385,42 @@ class Connection(HttpToolsProtocol):
             if self.age:
                 self._linger()
             self.age += seconds
+        elif self.is_busy:
+            self._grow_older_with_request(seconds)
+
+    def _takes_nothing(self, seconds: float, limit: float) -> bool:
+        """The client has not read for long: neither a close nor a way back comes to its end while bytes wait."""
+        size = self.transport.get_write_buffer_size()
+        if size != self.unsent:
+            self.unsent = size
+            self.unsent_for = 0.0
+        elif size:
+            self.unsent_for += seconds
+        return bool(size) and self.unsent_for >= (LINGER_SECONDS if self.transport.is_closing() else limit)
+
+    def _grow_older_with_request(self, seconds: float) -> None:
+        if self.cycle is not self.aged:
+            self.aged = self.cycle
+            self.age = 0.0
+            return
+        self.age += seconds
+        limit = self.traffic.request_limit
+        if limit is not None and self.age >= limit and self.cycle is not None and not self.cycle.is_endless:
+            self._take_too_long(limit)
+
+    def _take_too_long(self, limit: float) -> None:
+        cycle = self.cycle
+        cycle.is_overdue = True
+        self.server_state.total_requests += 1
+        if cycle.is_on_its_way:
+            cycle.disconnected = True
+            self.transport.abort()
+        elif self.stage == READING and not self.flow.read_paused:
+            self._break_off(408, "request_timeout", f"The request did not arrive within {limit:g} seconds.")
+        else:
+            status_lines.failed += 1
+            self._break_off(504, "timeout", f"The service did not answer within {limit:g} seconds.")
+        self.traffic.end_task_of(cycle)
 
     # Leaving
 
@@ -438,7 +497,7 @@ class Connection(HttpToolsProtocol):
         if cycle is None or cycle.response_complete:
             self._refuse(status, code, message)
             return
-        was_answering = cycle.response_started
+        was_answering = cycle.is_on_its_way
         cycle.disconnected = True
         cycle.message_event.set()
         if was_answering:

@@ -1,8 +1,9 @@
 """uvicorn's cycle of one request and its response, put in uvicorn's own place, so that it costs no frame more.
 
-It adds three things: the request's id is known while the application runs, answers of 500 and more are counted, and
-an application that fails after it has answered keeps its connection. The ordinary answer is written by a shorter way,
-which pays for what the worker does before each request. Everything unusual is left to uvicorn.
+It adds four things: the request's id is known while the application runs, answers of 500 and more are counted, an
+application that fails after it has answered keeps its connection, and a stream of events is told from other answers.
+The ordinary answer is written by a shorter way, which pays for what the worker does before each request.
+Everything unusual is left to uvicorn.
 """
 
 import re
@@ -56,6 +57,19 @@ class StatusLines(dict[int, bytes]):
 class Cycle(RequestResponseCycle):
     head = b""
     """Waits for the body that it announces."""
+    is_endless = False
+    """A stream of events, which may take as long as it likes."""
+    is_overdue = False
+
+    @property
+    def is_on_its_way(self) -> bool:
+        """Something of the answer has been written."""
+        return self.response_started and not self.head
+
+    async def send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.is_endless = _is_stream_of_events(message)
+        await super().send(message)
 
     async def run_asgi(self, app: Application) -> None:
         # Here, because some versions of uvicorn start the task of a request with an empty context.
@@ -63,7 +77,9 @@ class Cycle(RequestResponseCycle):
         try:
             result = await app(self.scope, self.receive, self.send)
         except BaseException as error:
-            if self.response_complete and isinstance(error, Exception):
+            if self.is_overdue:
+                self.logger.error("The request took longer than timeout.request", exc_info=error)
+            elif self.response_complete and isinstance(error, Exception):
                 # Starlette answers with 500 and raises all the same, for the log. uvicorn would close the connection
                 # on it without having told the client, whose next request is lost.
                 self.logger.exception("Exception in ASGI application")
@@ -111,7 +127,10 @@ class QuickCycle(Cycle):
                 self.chunked_encoding = False
                 self.expected_content_length = length
                 return
-        await super().send(message)
+        if message["type"] == "http.response.start":
+            self.is_endless = _is_stream_of_events(message)
+        # Not by way of `Cycle`: a stream pays for each frame at each of its parts.
+        await RequestResponseCycle.send(self, message)
 
     def _ends(self, message: Any) -> bool:
         """It is all of the body, as long as the head has said, and there is nothing in its way."""
@@ -143,6 +162,12 @@ def _ordinary_head(message: Any, given: list[tuple[bytes, bytes]]) -> tuple[int,
     (_, date), (_, request_id) = given
     first = httptools_impl.STATUS_LINE[message["status"]]
     return length, b"".join((first, b"date: ", date, b"\r\nx-request-id: ", request_id, b"\r\n", *lines, b"\r\n"))
+
+
+def _is_stream_of_events(message: Any) -> bool:
+    return any(
+        name == b"content-type" and value.startswith(b"text/event-stream") for name, value in message.get("headers", ())
+    )
 
 
 def _returning(result: object) -> Application:

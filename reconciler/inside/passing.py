@@ -31,7 +31,8 @@ _DESCRIPTOR: Final = struct.calcsize("i")
 _ROOM_FOR_THREE: Final = socket.CMSG_SPACE(3 * _DESCRIPTOR)
 _NO_SIGNAL: Final = getattr(socket, "MSG_NOSIGNAL", 0)
 _CLOSE_ON_EXEC: Final = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-_FULL: Final = frozenset((errno.ENOBUFS, errno.ETOOMANYREFS))
+CROWDED: Final = frozenset((errno.ENOBUFS, errno.ETOOMANYREFS))
+"""Full for now, though the channel is writable: too much of this user is under way, in all channels together."""
 _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE if hasattr(os, "memfd_create") else 0
 
 
@@ -70,7 +71,7 @@ def _send(channel: socket.socket, header: bytes, rest: bytes, *fds: int) -> None
     try:
         channel.sendmsg((header, rest), (rights,), _NO_SIGNAL | socket.MSG_DONTWAIT)
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in CROWDED:
             raise BlockingIOError(error.errno, error.strerror) from None
         raise
 

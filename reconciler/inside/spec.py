@@ -32,6 +32,8 @@ class Spec:
     output_limit: int
     limits: Limits
     body_limit: int | None
+    request_limit: float | None
+    """Seconds for one request and its answer."""
     drain: float
 
     @classmethod
@@ -52,6 +54,7 @@ class Spec:
             output_limit=int(fields.get("output_limit") or 8 * 1024 * 1024),
             limits=Limits(limits.get("memory"), limits.get("files"), limits.get("processes")),
             body_limit=fields.get("body_limit"),
+            request_limit=fields.get("request_limit"),
             drain=float(fields.get("drain", 30.0)),
         )
 

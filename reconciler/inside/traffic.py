@@ -6,6 +6,7 @@ Refuses to know about gateways beyond one verb: `give_back`.
 import asyncio
 import contextvars
 import importlib.util
+import inspect
 import itertools
 import json
 import os
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS = 75.0
 SWEEP_SECONDS = 5.0
+LOOKS_WITHIN_REQUEST = 10
+"""So often all connections are looked at within the time that a request may take, if that is more often."""
 GIVEN = frozenset((b"x-request-id", b"date"))
 
 Header = tuple[bytes, bytes]
@@ -90,6 +93,7 @@ class Traffic:
         prefix: str,
         body_limit: int | None,
         loop: asyncio.AbstractEventLoop,
+        request_limit: float | None = None,
     ) -> None:
         self.app = app
         self.config = configure(Prefixed(app, prefix))
@@ -102,6 +106,7 @@ class Traffic:
         self.exact_path = prefix.encode()
         self.below_path = prefix.encode() + b"/"
         self.body_limit = body_limit
+        self.request_limit = request_limit
         self.loop = loop
         self.context = contextvars.copy_context()
         self.state = ServerState()
@@ -110,6 +115,9 @@ class Traffic:
         self.handed_back = 0
         self._connections: set[Connection] = set()
         self._sweep: asyncio.TimerHandle | None = None
+        self._sweep_every = SWEEP_SECONDS
+        if request_limit is not None:
+            self._sweep_every = min(SWEEP_SECONDS, request_limit / LOOKS_WITHIN_REQUEST)
         self._second = 0
         self._date: Header = (b"date", b"")
         self._ids = itertools.count()
@@ -146,18 +154,18 @@ class Traffic:
     def enter(self, connection: "Connection") -> None:
         self._connections.add(connection)
         if self._sweep is None:
-            self._sweep = self.loop.call_later(SWEEP_SECONDS, self._close_idle)
+            self._sweep = self.loop.call_later(self._sweep_every, self._look_at_all)
 
     def leave(self, connection: "Connection") -> None:
         self._connections.discard(connection)
 
-    def _close_idle(self) -> None:
+    def _look_at_all(self) -> None:
         """One timer for all connections, and none when there are none."""
         self._sweep = None
         for connection in tuple(self._connections):
-            connection.grow_older(SWEEP_SECONDS, IDLE_SECONDS)
+            connection.grow_older(self._sweep_every, IDLE_SECONDS)
         if self._connections:
-            self._sweep = self.loop.call_later(SWEEP_SECONDS, self._close_idle)
+            self._sweep = self.loop.call_later(self._sweep_every, self._look_at_all)
 
     def close(self) -> None:
         if self._sweep is not None:
@@ -180,6 +188,18 @@ class Traffic:
     @property
     def in_flight(self) -> int:
         return sum(connection.is_busy for connection in self._connections)
+
+    @property
+    def stranded(self) -> int:
+        """Requests, or beginnings of one, that should have gone back and could not."""
+        return sum(connection.is_stranded for connection in self._connections)
+
+    def end_task_of(self, cycle: object) -> None:
+        """Looked for: to note each request's task would cost something at each request."""
+        for task in self.state.tasks:
+            coroutine = task.get_coro()
+            if inspect.iscoroutine(coroutine) and inspect.getcoroutinelocals(coroutine).get("self") is cycle:
+                task.cancel()
 
     def retire(self) -> None:
         self.retiring = True

@@ -27,7 +27,7 @@ from .clients import Clients
 from .connection import Connection
 from .gateways import Gateways
 from .lifespan import Lifespan, StartupFailed
-from .messages import Message, Messages
+from .messages import Gone, Message, Messages
 from .output import NOTICE_EVERY, Lines, Output, OutputFile, Records, Speaker
 from .service import Application, Fault, Faulty, fault_of, imported_from, load
 from .spec import Spec
@@ -216,7 +216,13 @@ class Worker:
     def _open_traffic(self, app: Application, state: dict[str, Any]) -> Traffic:
         spec = self._spec
         self._traffic = Traffic(
-            app, state, service=spec.service, prefix=spec.prefix, body_limit=spec.body_limit, loop=self._loop
+            app,
+            state,
+            service=spec.service,
+            prefix=spec.prefix,
+            body_limit=spec.body_limit,
+            loop=self._loop,
+            request_limit=spec.request_limit,
         )
         self._gateways = self._traffic.gateways = Gateways(self._traffic)
         waiting, self._waiting = self._waiting, []
@@ -250,7 +256,10 @@ class Worker:
 
     def _obey(self, message: Message, client: Messages) -> None:
         match message.get("op"):
-            case "attach" if client.fds:
+            case "attach":
+                if not client.fds:
+                    # Its channel was lost on the way: better that it lets go of us than that it sends to nobody.
+                    raise Gone
                 self._attach(client.fds.pop(0))
             case "retire":
                 self._retire(float(message.get("drain", self._spec.drain)))
@@ -325,6 +334,8 @@ class Drain:
         cut = self._count()
         await self._cut()
         if self._gateways is not None and not stay:
+            await self._gateways.take_in_last(CUT_SECONDS)
+            self._cut_connections()
             self._gateways.close()
         return cut
 
@@ -336,14 +347,13 @@ class Drain:
         traffic = self._traffic
         requests, websockets = traffic.in_flight, len(traffic.websockets)
         tasks = max(0, len(traffic.state.tasks) - requests - websockets)
-        return {"requests": requests, "tasks": tasks, "websockets": websockets}
+        return {"requests": requests + traffic.stranded, "tasks": tasks, "websockets": websockets}
 
     async def _cut(self) -> None:
         traffic = self._traffic
         for websocket in traffic.websockets:
             websocket.shutdown()
-        for connection in traffic.connections:
-            connection.cut()
+        self._cut_connections()
         tasks = set(traffic.state.tasks)
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=CUT_SECONDS)
@@ -352,3 +362,7 @@ class Drain:
             if late:
                 await asyncio.wait(late, timeout=CUT_SECONDS)
         await asyncio.sleep(0)
+
+    def _cut_connections(self) -> None:
+        for connection in self._traffic.connections:
+            connection.cut()

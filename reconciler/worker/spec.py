@@ -40,6 +40,7 @@ class ReleaseSpec:
     replicas: int = 1
     drain: float = 30.0
     start_timeout: float = 30.0
+    request_timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ def fork_message(spec: ReleaseSpec, worker: WorkerId, sockets: WorkerSockets) ->
             "output_limit": OUTPUT_LIMIT,
             "limits": {"memory": spec.limits.memory, "files": spec.limits.files, "processes": spec.limits.processes},
             "body_limit": spec.limits.body,
+            "request_limit": spec.request_timeout,
             "drain": spec.drain,
         },
     }

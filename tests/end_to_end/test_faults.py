@@ -76,6 +76,16 @@ def test_a_start_that_hangs_is_ended_at_its_deadline(shared: Platform, how: str)
     eventually(lambda: not any(process.state == "R" for process in shared.family()), what="nobody spins any more")
 
 
+def test_a_request_that_takes_too_long_is_told_so_and_its_service_lives(shared: Platform) -> None:
+    shared.deploy(service("slow", manifest="timeout: {request: 1s}\n"))
+    shared.deploy(service("bystander"))
+    answer = shared.services.get("/api/slow/slow", params={"seconds": 3600})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "timeout")
+    with shared.services.stream("GET", "/api/slow/events", params={"count": 8, "every": 0.2}) as events:
+        assert len([line for line in events.iter_lines() if line.startswith("data:")]) == 8
+    assert shared.version("slow") == "1"
+
+
 CRASH = """
 
 @router.get("/crash")

@@ -14,6 +14,7 @@ from reconciler.inside.gateways import Gateways
 from reconciler.inside.head import HEAD_LIMIT, Head, read_head
 from reconciler.inside.passing import UNREAD_LIMIT, channel_pair, send_connection
 from reconciler.inside.traffic import Traffic
+from reconciler.inside.worker import Drain
 from tests.waiting import until
 
 GET = b"GET /api/tasks/x HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -24,12 +25,15 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body"})
 
 
-def play(scenario: Callable[[Traffic, socket.socket], Awaitable[None]], app: Any = app) -> None:
+def play(
+    scenario: Callable[[Traffic, socket.socket], Awaitable[None]], app: Any = app, request_limit: float | None = None
+) -> None:
     """With a client whose connection is held by a worker's traffic."""
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
-        busy = Traffic(app, {}, service="tasks", prefix="/api/tasks", body_limit=None, loop=loop)
+        rules: dict[str, Any] = {"service": "tasks", "prefix": "/api/tasks", "body_limit": None}
+        busy = Traffic(app, {}, **rules, loop=loop, request_limit=request_limit)
         client, accepted = socket.socketpair()
         client.setblocking(False)
         transport, _ = await loop.connect_accepted_socket(lambda: Connection(busy), accepted)
@@ -249,5 +253,144 @@ def test_what_waits_for_a_gateway_expires_again_once_a_parked_worker_serves(monk
         busy.resume()
         assert (await read(client)).startswith(b"HTTP/1.1 503 ")
         assert busy.gateways.is_idle
+
+    play(scenario)
+
+
+def answering(*parts: bytes, kind: bytes = b"text/plain", length: int | None = None) -> Any:
+    """An application that begins its answer and never ends it. Notes how it was ended."""
+    ends: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            if parts or length:
+                headers = [(b"content-type", kind)]
+                headers += [(b"content-length", str(length).encode())] if length else []
+                await send({"type": "http.response.start", "status": 200, "headers": headers})
+            for part in parts:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ends.append("cancelled")
+            raise
+
+    app.ends = ends  # type: ignore[attr-defined]
+    return app
+
+
+@pytest.mark.parametrize("app", [answering(), answering(length=3)], ids=["nothing", "a head that waits for its body"])
+def test_a_request_without_an_answer_in_time_is_told_so_and_ended(app: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(busy: Traffic, client: socket.socket) -> None:
+        failed = busy.failed
+        client.send(GET)
+        answer = await read(client)
+        assert answer.startswith(b"HTTP/1.1 504 ") and b'"code":"timeout"' in answer and b"0.2 seconds" in answer
+        await until(lambda: not busy.state.tasks, what="the end of the application")
+        assert app.ends == ["cancelled"]
+        assert (busy.failed - failed, busy.state.total_requests) == (1, 1)
+        assert "The request took longer than timeout.request" in caplog.text
+
+    play(scenario, app, request_limit=0.2)
+
+
+def test_an_answer_that_does_not_end_in_time_is_cut() -> None:
+    unended = answering(b"first")
+
+    async def scenario(busy: Traffic, client: socket.socket) -> None:
+        client.send(GET)
+        with suppress(ConnectionResetError):
+            assert not (await read(client)).endswith(b"0\r\n\r\n")
+        await until(lambda: not busy.state.tasks, what="the end of the application")
+        assert unended.ends == ["cancelled"]
+
+    play(scenario, unended, request_limit=0.2)
+
+
+def test_a_body_that_does_not_arrive_in_time_is_answered_with_408() -> None:
+    async def reading(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            pass
+
+    async def scenario(_: Traffic, client: socket.socket) -> None:
+        client.send(UNSENT_BODY)
+        assert (await read(client)).startswith(b"HTTP/1.1 408 ")
+
+    play(scenario, reading, request_limit=0.2)
+
+
+def test_a_stream_of_events_may_take_as_long_as_it_likes() -> None:
+    async def scenario(busy: Traffic, client: socket.socket) -> None:
+        client.send(GET)
+        await until(lambda: busy.in_flight, what="the request")
+        held = busy.connections[0]
+        await until(lambda: held.age > 0.4, what="twice the time of a request")
+        assert busy.in_flight == 1
+
+    play(scenario, answering(b"data: x\n\n", kind=b"text/event-stream"), request_limit=0.2)
+
+
+def test_each_request_of_a_kept_connection_has_its_own_time() -> None:
+    async def scenario(busy: Traffic, client: socket.socket) -> None:
+        held = busy.connections[0]
+        for _ in range(3):
+            client.send(GET)
+            assert (await asyncio.get_running_loop().sock_recv(client, 65536)).startswith(b"HTTP/1.1 200 ")
+            await until(lambda: held.age > 0.1, what="half the time of a request")
+
+    play(scenario, request_limit=0.2)
+
+
+async def flooding(scope: Any, receive: Any, send: Any) -> None:
+    """More than the client's window holds, all at once."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": bytes(4 * 1024 * 1024)})
+
+
+@pytest.mark.parametrize("then", ["stays", "asks for another's", "is closed"])
+def test_a_client_that_does_not_read_is_not_held_for_ever(monkeypatch: pytest.MonkeyPatch, then: str) -> None:
+    monkeypatch.setattr(traffic, "SWEEP_SECONDS", 0.01)
+    monkeypatch.setattr(traffic, "IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(connection, "LINGER_SECONDS", 0.05)
+
+    async def scenario(busy: Traffic, client: socket.socket) -> None:
+        with attached(busy):
+            held = shared(busy)
+            client.send(GET)
+            await until(held.transport.get_write_buffer_size, what="an answer that is not read")
+            if then == "asks for another's":
+                client.send(b"GET /api/other HTTP/1.1\r\nHost: a\r\n\r\n")
+                await until(lambda: held.stage == connection.LEAVING, what="the connection to leave")
+            elif then == "is closed":
+                held.transport.close()
+            await until(lambda: not busy.connections and not busy.state.connections, what="its end")
+
+    play(scenario, flooding)
+
+
+def test_what_a_dead_gateway_had_sent_is_answered_when_the_drain_ends() -> None:
+    async def scenario(busy: Traffic, _: socket.socket) -> None:
+        client, accepted = socket.socketpair()
+        client.setblocking(False)
+        ours = attached(busy)
+        busy.retire()
+        with client, accepted:
+            # Between the drain's last look and its end.
+            send_connection(ours, accepted.fileno(), GET)
+            ours.close()
+            await Drain(busy, busy.gateways).carry_out(lambda: 0.0)
+            accepted.close()
+            assert (await read(client)).startswith(b"HTTP/1.1 503 ")
+
+    play(scenario)
+
+
+def test_what_waits_to_go_back_at_the_end_of_a_drain_is_counted() -> None:
+    async def scenario(busy: Traffic, client: socket.socket) -> None:
+        busy.gateways = Gateways(busy)
+        held = shared(busy)
+        held.unread = GET
+        cut = await Drain(busy, busy.gateways).carry_out(lambda: 0.0)
+        assert cut["requests"] == 1
+        assert (await read(client)).startswith(b"HTTP/1.1 503 ")
 
     play(scenario)
