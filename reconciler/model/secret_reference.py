@@ -7,7 +7,6 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator
 
 from reconciler.model.diagnosis import did_you_mean, one_of, refuse
 from reconciler.model.strict import Strict
-from reconciler.model.variable import PATTERN as VARIABLE
 from reconciler.model.variable import VariableName, check_variable
 
 PROVIDERS: Final = ("store", "env", "file")
@@ -66,7 +65,9 @@ class SecretReference(Strict):
                 expected=one_of([f"{each}:" for each in PROVIDERS]),
                 remedy=did_you_mean(provider, PROVIDERS),
             )
-        if provider in ("env", "store") and re.fullmatch(VARIABLE, match[2]):
+        if provider in ("env", "store"):
+            if match[3] is not None:
+                refuse("not-valid", f"`{provider}:` takes a name and no `#`", expected=f"`{provider}:NAME`")
             check_variable(match[2])
         return source
 
@@ -74,6 +75,13 @@ class SecretReference(Strict):
     def reference(self) -> str:
         """The full form: `store:NAME` where nothing else is said."""
         return self.source or f"store:{self.name}"
+
+
+def split(reference: str) -> tuple[str, str, str | None]:
+    """Provider, place and key of a full reference."""
+    provider, _, rest = reference.partition(":")
+    place, _, key = rest.partition("#")
+    return provider, place, key or None
 
 
 def _written_short(value: Any) -> Any:

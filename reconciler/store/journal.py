@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from reconciler.store.events import EventEntries
 from reconciler.store.opening import open_database
+from reconciler.store.secrets import SecretEntries
 from reconciler.store.services import ServiceEntries
 from reconciler.store.syncs import SyncEntries
 from reconciler.store.workers import WorkerEntries
@@ -23,7 +24,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Transaction(SyncEntries, ServiceEntries, WorkerEntries, EventEntries):
+class Transaction(SyncEntries, ServiceEntries, WorkerEntries, SecretEntries, EventEntries):
     """Everything that can be read and written, inside one transaction."""
 
 
@@ -94,6 +95,13 @@ class Journal:
     worker_gone = _alone(Transaction.worker_gone)
     workers = _alone(Transaction.workers)
     workers_begun = _alone(Transaction.workers_begun)
+
+    secret_versions = _alone(Transaction.secret_versions)
+    sealed_secret = _alone(Transaction.sealed_secret)
+    add_secret = _alone(Transaction.add_secret)
+    erase_secrets = _alone(Transaction.erase_secrets)
+    wrapped_keys = _alone(Transaction.wrapped_keys)
+    set_wrapped_keys = _alone(Transaction.set_wrapped_keys)
 
     event = _alone(Transaction.event)
     events = _alone(Transaction.events)

@@ -7,7 +7,19 @@ object of these classes leaves the package: rows are told as the values in `rows
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index, Integer, MetaData, String, Text, TypeDecorator
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 HEAD = "0001"
@@ -168,6 +180,21 @@ class Event(Table):
     revision: Mapped[str | None]
     message: Mapped[str]
     data: Mapped[dict[str, Any]]
+
+
+class Secret(Table):
+    """One version of a secret. Its value is sealed, and the key to that is not in this database."""
+
+    __tablename__ = "secrets"
+
+    name: Mapped[str] = mapped_column(String(128), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[datetime]
+    by: Mapped[str]
+    removed: Mapped[bool]
+    content: Mapped[bytes | None] = mapped_column(LargeBinary)
+    wrapped: Mapped[bytes | None] = mapped_column(LargeBinary)
+    master: Mapped[str | None] = mapped_column(String(32))
 
 
 class Source(Table):

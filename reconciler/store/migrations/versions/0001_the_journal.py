@@ -73,6 +73,18 @@ def upgrade() -> None:
     op.create_index(op.f("ix_releases_phase"), "releases", ["phase"], unique=False)
     op.create_index(op.f("ix_releases_service_number"), "releases", ["service", "number"], unique=True)
     op.create_table(
+        "secrets",
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("by", sa.Text(), nullable=False),
+        sa.Column("removed", sa.Boolean(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=True),
+        sa.Column("wrapped", sa.LargeBinary(), nullable=True),
+        sa.Column("master", sa.String(length=32), nullable=True),
+        sa.PrimaryKeyConstraint("name", "version", name=op.f("pk_secrets")),
+    )
+    op.create_table(
         "source",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("attempted", sa.Text(), nullable=True),
