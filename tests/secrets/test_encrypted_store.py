@@ -170,6 +170,11 @@ async def get_one(store: EncryptedStore) -> str:
     return await current(store, "TOKEN")
 
 
+def turn_into_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda key: key.unlink(), "is missing, which holds the key [0-9a-f]{16}; restore it from a copy"),
     "another": (
@@ -179,7 +184,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda key: key.write_text("\n"), "is empty; restore it from a copy"),
     "no key": (lambda key: key.write_text("hunter2\n"), "holds a line that is no key; write 32 random bytes"),
     "no text": (lambda key: key.write_bytes(os.urandom(32) + b"\xff"), "cannot be read: it is not text; mend it"),
-    "a folder": (lambda key: (key.unlink(), key.mkdir()), "cannot be read: Is a directory; mend it"),
+    "a folder": (turn_into_folder, "cannot be read: Is a directory; mend it"),
     "open to all": (lambda key: key.chmod(0o644), "everybody can read .*; run `chmod 600 "),
 }
 
