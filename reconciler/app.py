@@ -39,6 +39,7 @@ from reconciler.control.planning import Planner
 from reconciler.control.poll import poll
 from reconciler.control.reading import Reader
 from reconciler.control.rewritten import say_rewritten
+from reconciler.control.tokens import Tokens
 from reconciler.control.traffic import Traffic
 from reconciler.data_folder import read_admin_token
 from reconciler.environment import Environments
@@ -52,7 +53,8 @@ from reconciler.worker.crew import LocalEngine
 from reconciler.worker.spec import WorkerSockets
 from reconciler.worker.zygote import Nursery, Zygotes
 
-log = logging.getLogger(__name__)
+# It runs as a program, and would be called `__main__`.
+log = logging.getLogger("reconciler.app")
 
 GONE = 70
 """The platform is gone: nothing is left to tell it to."""
@@ -114,7 +116,10 @@ async def serve(place: Place, settings: Settings) -> int:
         await close_interrupted_syncs(journal)
         opening = asyncio.create_task(traffic.open({one.live.recipe.prefix: one.live.crew for one in returned}))
         await asyncio.wait([opening, stopping := asyncio.create_task(stop.wait())], return_when=FIRST_COMPLETED)
-        server = _server(Overview(loop, mirror, journal, folders.logs, planner, Actions(loop, shop)), settings)
+        tokens = Tokens(journal)
+        await tokens.open()
+        overview = Overview(loop, mirror, journal, folders.logs, planner, Actions(loop, shop), tokens)
+        server = _server(overview, settings)
         tasks = [
             asyncio.create_task(loop.run(), name="the loop"),
             asyncio.create_task(poll(loop, mirror, settings.poll), name="the poll"),
@@ -163,9 +168,14 @@ class Server(uvicorn.Server):
 
 
 def _server(overview: Overview, settings: Settings) -> uvicorn.Server:
-    access = Access(read_admin_token(settings.data) or "", hosts=(settings.host, *settings.allowed_hosts))
+    hosts = (settings.host, *settings.allowed_hosts)
+    access = Access(read_admin_token(settings.data) or "", hosts, overview.keys)
+    application = build(overview, access)
+    # A person's way in, worth something once; it may stay in a log.
+    code = application.state.sign_in_code.text
+    log.info("dashboard  sign-in=%s/sign-in?code=%s", url(settings.host, settings.control_port), code)
     config = uvicorn.Config(
-        build(overview, access),
+        application,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -1,50 +1,63 @@
-"""Who may do what: bearer tokens, their scopes, and a brake on guessing.
+"""Who may do what: tokens, sessions of browsers, and a brake on guessing.
 
-A token is compared in constant time. Wrong ones are counted per source address and soon answered with 429
-before anything else; a good token works from any address at any time, so nobody can lock others out.
-Refuses to keep more than a bounded number of addresses in memory.
+A token comes as a bearer, or as the password of any user where a program knows nothing else (git), or in the cookie
+of a browser that signed in. A cookie is sent by the browser without anybody having asked for it, so a request that
+changes something and has only a cookie must come from a page of this server.
+
+Tokens are compared in constant time. Wrong ones are counted per source address and soon answered with 429 before
+anything else; a good token works from any address at any time, so nobody can lock others out. Refuses to keep more
+than a bounded number of addresses in memory.
 """
 
+import base64
+import binascii
 import hmac
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Protocol
+from urllib.parse import urlsplit
 
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-Scope = Literal["read", "deploy", "secrets", "admin"]
-SCOPES: frozenset[Scope] = frozenset({"read", "deploy", "secrets", "admin"})
+from reconciler.model.access import SCOPES, Caller, Scope
 
 MOST_FAILURES = 20
 FORGIVEN_AFTER = 60.0
 MOST_ADDRESSES = 4096
+SESSION = "reconciler_session"
+SAFE = ("GET", "HEAD", "OPTIONS")
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Whom a token stands for."""
+class Recogniser(Protocol):
+    """Somebody who knows some kind of token."""
 
-    name: str
-    scopes: frozenset[Scope]
+    def recognise(self, text: str) -> Caller | None: ...
 
 
 class Access:
     def __init__(
-        self, admin_token: str, hosts: Iterable[str] = (), clock: Callable[[], float] = time.monotonic
+        self,
+        admin_token: str,
+        hosts: Iterable[str] = (),
+        recogniser: Recogniser | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.hosts = tuple(hosts)
         """Names under which the server may be addressed, beside localhost and any IP address."""
         self._admin_token = admin_token.encode()
         self._admin = Caller("admin", SCOPES)
+        self._recogniser = recogniser
         self._failures = Failures(clock)
 
     def recognise(self, token: str, address: str) -> Caller:
         """Whose token it is, or the refusal to raise."""
-        if hmac.compare_digest(token.encode(errors="surrogateescape"), self._admin_token):
+        if self._admin_token and hmac.compare_digest(token.encode(errors="surrogateescape"), self._admin_token):
             return self._admin
+        caller = self._recogniser.recognise(token) if self._recogniser is not None else None
+        if caller is not None:
+            return caller
         wait = self._failures.note(address)
         if wait is not None:
             raise HTTPException(429, "too many wrong tokens from this address", {"Retry-After": str(wait)})
@@ -73,22 +86,78 @@ class Failures:
 bearer = HTTPBearer(auto_error=False, description="A token of `reconciler token`, or `{data}/admin-token`.")
 
 
-def scope(needed: Scope) -> Callable[..., Awaitable[Caller]]:
-    """A dependency: somebody whose token reaches this far."""
+def scope(needed: Scope, *, listing: bool = False) -> Callable[..., Awaitable[Caller]]:
+    """A dependency: somebody whose token reaches this far.
+
+    A token for some services only reaches endpoints that name one of them; and those that list, which show him
+    nothing else.
+    """
 
     async def check(
-        request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+        request: Request, _credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
     ) -> Caller:
-        if credentials is None:
-            raise unauthorized("this needs a token: `Authorization: Bearer rcl_...`")
-        access: Access = request.app.state.access
-        caller = access.recognise(credentials.credentials, request.client.host if request.client else "")
-        if needed not in caller.scopes and "admin" not in caller.scopes:
+        caller = recognised(request)
+        if not caller.may(needed):
             raise HTTPException(403, f"this needs a token with the scope `{needed}`")
+        service = request.path_params.get("name")
+        if caller.services is not None and not listing and (service is None or not caller.may_touch(service)):
+            raise HTTPException(403, f"this token is for {_only(caller)} only")
         return caller
 
+    check.needed = needed  # type: ignore[attr-defined]
     return check
+
+
+def recognised(request: Request) -> Caller:
+    """Whoever asks, or the refusal to raise. Remembered for the audit log."""
+    known: Caller | None = getattr(request.state, "caller", None)
+    if known is not None:
+        return known
+    access: Access = request.app.state.access
+    carried = given_token(request)
+    if carried is None:
+        carried = request.cookies.get(cookie_name(request))
+        if carried is None:
+            raise unauthorized("this needs a token: `Authorization: Bearer rcl_...`")
+        if request.method not in SAFE and not comes_from_here(request):
+            raise HTTPException(403, "a browser's session may change things from this server's own pages only")
+    caller = access.recognise(carried, request.client.host if request.client else "")
+    request.state.caller = caller
+    return caller
+
+
+def given_token(request: Request) -> str | None:
+    """What the request carries on purpose."""
+    kind, _, value = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        return value.strip() or None
+    if kind.lower() == "basic":
+        try:
+            return base64.b64decode(value, validate=True).decode().partition(":")[2] or None
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+    return None
+
+
+def cookie_name(request: Request) -> str:
+    """Cookies know no ports: two servers on one machine must not sign each other out."""
+    return f"{SESSION}_{request.url.port or (443 if request.url.scheme == 'https' else 80)}"
+
+
+def comes_from_here(request: Request) -> bool:
+    """Whether a page of this server sent it. Browsers say so in headers that pages cannot forge.
+
+    The scheme is not compared: behind a proxy with TLS the browser sees another one than this server.
+    """
+    origin = request.headers.get("origin")
+    if origin is not None:
+        return urlsplit(origin).netloc == request.headers.get("host")
+    return request.headers.get("sec-fetch-site") == "same-origin"
 
 
 def unauthorized(detail: str) -> HTTPException:
     return HTTPException(401, detail, {"WWW-Authenticate": "Bearer"})
+
+
+def _only(caller: Caller) -> str:
+    return ", ".join(sorted(caller.services or ()))

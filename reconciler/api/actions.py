@@ -7,10 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 
-from reconciler.api.access import Caller, scope
+from reconciler.api.access import scope
 from reconciler.api.asked import Asked, Name
 from reconciler.api.problems import described
 from reconciler.api.reports import SuiteReport
+from reconciler.model.access import Caller
 from reconciler.model.refusal import Refusal, Unknown
 from reconciler.model.status import ActionTaken
 

@@ -3,12 +3,22 @@
 from fastapi import FastAPI
 
 from reconciler import __version__
-from reconciler.api import actions, probes, services, syncs
+from reconciler.api import actions, probes, services, sign_in, syncs, tokens
 from reconciler.api.access import Access
+from reconciler.api.audited import Audited
 from reconciler.api.doorway import Doorway
 from reconciler.api.logs import Followers
 from reconciler.api.platform import Platform
-from reconciler.api.problems import answer_with_problems, described, publish_problem_schema
+from reconciler.api.problems import answer_with_problems, described, publish
+
+ROUTERS = (
+    probes.router,
+    syncs.router,
+    services.router,
+    actions.router,
+    tokens.router,
+    sign_in.router,
+)
 
 
 def build(platform: Platform, access: Access) -> FastAPI:
@@ -23,11 +33,11 @@ def build(platform: Platform, access: Access) -> FastAPI:
     app.state.platform = platform
     app.state.access = access
     app.state.followers = Followers()
+    app.state.sign_in_code = sign_in.SignInCode()
+    app.add_middleware(Audited)
     app.add_middleware(Doorway, allowed_hosts=access.hosts)
     answer_with_problems(app)
-    publish_problem_schema(app)
-    app.include_router(probes.router)
-    app.include_router(syncs.router)
-    app.include_router(services.router)
-    app.include_router(actions.router)
+    publish(app, ROUTERS)
+    for router in ROUTERS:
+        app.include_router(router)
     return app

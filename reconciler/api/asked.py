@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, HTTPException, Path, Request
 
+from reconciler.api import platform as platforms
 from reconciler.api.platform import Platform
 
 
@@ -12,6 +13,12 @@ async def _platform(request: Request) -> Platform:
     return platform
 
 
+async def _keys(request: Request) -> platforms.Keys:
+    keys: platforms.Keys = request.app.state.platform.keys
+    return keys
+
+
+Keys = Annotated[platforms.Keys, Depends(_keys)]
 Asked = Annotated[Platform, Depends(_platform)]
 Name = Annotated[str, Path(max_length=63, description="A service's name.")]
 

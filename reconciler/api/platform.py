@@ -4,12 +4,24 @@ Control implements it; the API knows nothing else of it. The plain methods answe
 with thousands of services; the others may take their time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
+from reconciler.model.access import Caller, Scope
 from reconciler.model.failure import UnknownRevision as UnknownRevision
-from reconciler.model.status import ActionTaken, PlanStatus, PlatformStatus, ReleaseStatus, ServiceStatus, SyncStatus
+from reconciler.model.status import (
+    ActionTaken,
+    AuditStatus,
+    NewToken,
+    PlanStatus,
+    PlatformStatus,
+    ReleaseStatus,
+    ServiceStatus,
+    SyncStatus,
+    TokenStatus,
+)
 from reconciler.model.verdict import Report
 
 
@@ -27,9 +39,41 @@ class Actions(Protocol):
     async def test(self, name: str) -> Report: ...
 
 
+class Keys(Protocol):
+    """Access tokens, and the log of what was done with them."""
+
+    def recognise(self, text: str) -> Caller | None: ...
+
+    async def create(
+        self,
+        name: str,
+        scopes: Collection[Scope],
+        services: Collection[str] | None,
+        lasts: timedelta | None,
+        by: Caller,
+    ) -> NewToken: ...
+
+    async def sign_in(self, caller: Caller) -> str: ...
+
+    async def revoke(self, token: str) -> TokenStatus: ...
+
+    def listed(self) -> list[TokenStatus]: ...
+
+    async def record(
+        self, caller: Caller | None, action: str, service: str | None, address: str, status: int
+    ) -> None: ...
+
+    async def audits(self, limit: int, after: str | None) -> tuple[list[AuditStatus], int]:
+        """The newest first, those older than `after`; and how many there are in all."""
+        ...
+
+
 class Platform(Protocol):
     @property
     def actions(self) -> Actions: ...
+
+    @property
+    def keys(self) -> Keys: ...
 
     def ready(self) -> bool:
         """The first sync is finished."""

@@ -1,12 +1,15 @@
 """Errors as RFC 9457 problem documents, in one shape for all of them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
+from itertools import chain
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
@@ -60,8 +63,8 @@ def answer_with_problems(app: FastAPI) -> None:
         return problem(422, detail, errors=faults)
 
 
-def publish_problem_schema(app: FastAPI) -> None:
-    """Put the schema that `described` points at into the OpenAPI document."""
+def publish(app: FastAPI, routers: Iterable[APIRouter]) -> None:
+    """Complete the OpenAPI document: the schema that `described` points at, and which scope each operation needs."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -70,6 +73,16 @@ def publish_problem_schema(app: FastAPI) -> None:
         components = document.setdefault("components", {}).setdefault("schemas", {})
         components.update(schema.pop("$defs"))
         components["ProblemDocument"] = schema
+        for route in chain.from_iterable(router.routes for router in routers):
+            if isinstance(route, APIRoute) and route.include_in_schema and (needed := _scope_of(route.dependant)):
+                for method in route.methods or ():
+                    document["paths"][route.path_format][method.lower()]["x-scope"] = needed
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _scope_of(dependant: Dependant) -> str | None:
+    """What the narrowest of its dependencies asks for."""
+    asked = (getattr(each.call, "needed", None) or _scope_of(each) for each in dependant.dependencies)
+    return next((needed for needed in reversed([*asked]) if needed is not None), None)

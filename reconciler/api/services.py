@@ -11,9 +11,11 @@ from reconciler.api.logs import Filter, Followers, as_text, follow, moment, newe
 from reconciler.api.pages import After, Limit, Page, page_of_newest, page_of_services
 from reconciler.api.problems import described
 from reconciler.api.reports import SuiteReport
+from reconciler.model.access import Caller
 from reconciler.model.status import ReleaseStatus, ServiceStatus
 
-router = APIRouter(tags=["services"], dependencies=[Depends(scope("read"))])
+router = APIRouter(tags=["services"])
+MAY_READ = [Depends(scope("read"))]
 
 NDJSON = "application/x-ndjson"
 TEXT = "text/plain; charset=utf-8"
@@ -22,6 +24,7 @@ TEXT = "text/plain; charset=utf-8"
 @router.get("/v1/services")
 async def services(
     platform: Asked,
+    caller: Annotated[Caller, Depends(scope("read", listing=True))],
     limit: Limit = 50,
     after: After = None,
     condition: Annotated[
@@ -32,6 +35,8 @@ async def services(
 ) -> Page[ServiceStatus]:
     """All services, in name order."""
     found = platform.services()
+    if caller.services is not None:
+        found = [service for service in found if caller.may_touch(service.name)]
     if condition is not None:
         found = [service for service in found if _is(service, condition)]
     if q:
@@ -39,7 +44,7 @@ async def services(
     return page_of_services(found, limit, after)
 
 
-@router.get("/v1/services/{name}", responses=described(404))
+@router.get("/v1/services/{name}", dependencies=MAY_READ, responses=described(404))
 async def service(platform: Asked, name: Name) -> ServiceStatus:
     found = platform.service(name)
     if found is None:
@@ -47,7 +52,7 @@ async def service(platform: Asked, name: Name) -> ServiceStatus:
     return found
 
 
-@router.get("/v1/services/{name}/releases", responses=described(404))
+@router.get("/v1/services/{name}/releases", dependencies=MAY_READ, responses=described(404))
 async def releases(platform: Asked, name: Name, limit: Limit = 50, after: After = None) -> Page[ReleaseStatus]:
     """The newest first."""
     if platform.service(name) is None:
@@ -55,7 +60,7 @@ async def releases(platform: Asked, name: Name, limit: Limit = 50, after: After 
     return page_of_newest(*await platform.releases(name, limit + 1, after), limit)
 
 
-@router.get("/v1/services/{name}/suite", responses=described(404))
+@router.get("/v1/services/{name}/suite", dependencies=MAY_READ, responses=described(404))
 async def suite(platform: Asked, name: Name) -> SuiteReport:
     """What its suite concluded last, in full: about the live release, or a candidate that was thrown away for it."""
     if platform.service(name) is None:
@@ -68,6 +73,7 @@ async def suite(platform: Asked, name: Name) -> SuiteReport:
 
 @router.get(
     "/v1/services/{name}/logs",
+    dependencies=MAY_READ,
     response_class=Response,
     responses={200: {"description": "One record per line.", "content": {NDJSON: {}, TEXT: {}}}, **described(404, 429)},
 )

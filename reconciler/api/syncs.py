@@ -4,11 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query
 
-from reconciler.api.access import Caller, scope
+from reconciler.api.access import scope
 from reconciler.api.asked import Asked
 from reconciler.api.pages import After, Limit, Page, page_of_newest
 from reconciler.api.platform import UnknownRevision
 from reconciler.api.problems import described
+from reconciler.model.access import Caller
 from reconciler.model.status import PlanStatus, PlatformStatus, SyncStatus
 
 router = APIRouter(tags=["platform"], dependencies=[Depends(scope("read"))])

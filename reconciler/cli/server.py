@@ -50,6 +50,10 @@ class Server:
         with self._ask("POST", path, query, within, body) as response:
             return _decode(response.read(), self.url)
 
+    def delete(self, path: str) -> Any:
+        with self._ask("DELETE", path, {}, ANSWERS_WITHIN) as response:
+            return _decode(response.read(), self.url)
+
     def lines(self, path: str, *, endless: bool, **query: Query) -> Iterator[Any]:
         """One JSON value per line, as they come."""
         with self._ask("GET", path, query, None if endless else ANSWERS_WITHIN) as response:

@@ -17,6 +17,7 @@ from reconciler.control.lane import Lane
 from reconciler.control.live import Live
 from reconciler.control.loop import Loop, Seen
 from reconciler.control.planning import Planner, problem_status
+from reconciler.control.tokens import Tokens
 from reconciler.model.failure import Failure, Reason
 from reconciler.model.names import ServiceName, SyncId
 from reconciler.model.status import (
@@ -41,7 +42,14 @@ from reconciler.worker.process import Worker
 
 class Overview:
     def __init__(
-        self, loop: Loop, mirror: Mirror, journal: Journal, logs: Path, planner: Planner, actions: Actions
+        self,
+        loop: Loop,
+        mirror: Mirror,
+        journal: Journal,
+        logs: Path,
+        planner: Planner,
+        actions: Actions,
+        keys: Tokens,
     ) -> None:
         self._loop = loop
         self._mirror = mirror
@@ -49,6 +57,7 @@ class Overview:
         self._logs = logs
         self._planner = planner
         self.actions = actions
+        self.keys = keys
         self._started_at = datetime.now(UTC)
         self._source: Condition | None = None
 

@@ -12,6 +12,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
+from reconciler.store.access import AccessEntries
 from reconciler.store.events import EventEntries
 from reconciler.store.opening import open_database
 from reconciler.store.secrets import SecretEntries
@@ -24,7 +25,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Transaction(SyncEntries, ServiceEntries, WorkerEntries, SecretEntries, EventEntries):
+class Transaction(SyncEntries, ServiceEntries, WorkerEntries, SecretEntries, AccessEntries, EventEntries):
     """Everything that can be read and written, inside one transaction."""
 
 
@@ -102,6 +103,11 @@ class Journal:
     erase_secrets = _alone(Transaction.erase_secrets)
     wrapped_keys = _alone(Transaction.wrapped_keys)
     set_wrapped_keys = _alone(Transaction.set_wrapped_keys)
+    add_token = _alone(Transaction.add_token)
+    tokens = _alone(Transaction.tokens)
+    revoke_token = _alone(Transaction.revoke_token)
+    audit = _alone(Transaction.audit)
+    audits = _alone(Transaction.audits)
 
     event = _alone(Transaction.event)
     events = _alone(Transaction.events)

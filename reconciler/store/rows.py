@@ -1,11 +1,12 @@
 """What the journal tells: frozen values, made from rows and free of the database."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
 
+from reconciler.model.access import Scope
 from reconciler.model.digest import Ingredients
 from reconciler.model.failure import Reason
 from reconciler.model.names import Digest, EnvironmentId, ReleaseId, ServiceName, SyncId, WorkerId
@@ -135,6 +136,33 @@ class EventRow:
     revision: str | None
     message: str
     data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRow:
+    id: str
+    hash: str = field(repr=False)
+    name: str
+    kind: Literal["token", "session"]
+    scopes: frozenset[Scope]
+    services: frozenset[ServiceName] | None
+    created_by: str
+    created_at: datetime
+    expires_at: datetime | None
+    used_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRow:
+    id: int
+    at: datetime
+    actor: str
+    token: str | None
+    action: str
+    service: str | None
+    address: str
+    status: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

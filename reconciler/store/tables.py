@@ -197,6 +197,38 @@ class Secret(Table):
     master: Mapped[str | None] = mapped_column(String(32))
 
 
+class AccessToken(Table):
+    __tablename__ = "tokens"
+
+    id: Mapped[str] = mapped_column(String(12), primary_key=True)
+    hash: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str]
+    kind: Mapped[str]
+    scopes: Mapped[list[Any]]
+    services: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
+    created_by: Mapped[str]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class Audit(Table):
+    """Who changed what. The database itself refuses to change or remove a row."""
+
+    __tablename__ = "audit"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    at: Mapped[datetime]
+    actor: Mapped[str]
+    token: Mapped[str | None]
+    action: Mapped[str]
+    service: Mapped[str | None]
+    address: Mapped[str]
+    status: Mapped[int]
+
+
 class Source(Table):
     """One row: what is known of the source as a whole."""
 

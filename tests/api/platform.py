@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from reconciler.api.platform import UnknownRevision
+from reconciler.control.tokens import Tokens
 from reconciler.model.refusal import Refusal, Unknown
 from reconciler.model.status import (
     ActionStatus,
@@ -26,6 +27,8 @@ from reconciler.model.status import (
 )
 from reconciler.model.suite.expectation import Mismatch
 from reconciler.model.verdict import CaseResult, Outcome, Report, SuiteResult, Verdict
+from reconciler.store.journal import Journal
+from reconciler.store.rows import AuditRow, Page, TokenRow
 
 PASSED = Report("tasks", "tasks-1", Verdict.PASSED)
 FAILED = Report(
@@ -146,6 +149,32 @@ class Wishes:
         )
 
 
+class Book:
+    """What a journal keeps of tokens, without a disk."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, Any]] = []
+
+    async def tokens(self) -> tuple[TokenRow, ...]:
+        return ()
+
+    async def add_token(self, token: str, hashed: str, **facts: Any) -> None:
+        pass
+
+    async def revoke_token(self, token: str, at: datetime) -> None:
+        pass
+
+    async def audit(self, at: datetime, actor: str, action: str, **facts: Any) -> None:
+        self.lines.append({"id": len(self.lines) + 1, "at": at, "actor": actor, "action": action, **facts})
+
+    async def audits(self, limit: int, after: str | None = None) -> Page[AuditRow]:
+        rows = [AuditRow(**line) for line in reversed(self.lines) if after is None or line["id"] < int(after)]
+        return Page(tuple(rows[:limit]), len(self.lines), None)
+
+    def later(self, step: object) -> None:
+        pass
+
+
 class Still:
     """A platform in which nothing happens but what a test does to it."""
 
@@ -157,6 +186,8 @@ class Still:
         self.history = [sync(number) for number in range(syncs, 0, -1)]
         self.asked: list[tuple[str, str, bool]] = []
         self.actions = Wishes(self)
+        self.book = Book()
+        self.keys = Tokens(cast("Journal", self.book))
 
     def ready(self) -> bool:
         return self.is_ready

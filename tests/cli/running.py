@@ -74,7 +74,10 @@ def environment(**variables: str) -> dict[str, str]:
 def served(platform: Still, data: Path) -> Iterator[str]:
     """A data folder that names a server that runs."""
     config = uvicorn.Config(
-        build(platform, Access(TOKEN)), log_config=None, lifespan="off", timeout_graceful_shutdown=1
+        build(platform, Access(TOKEN, recogniser=platform.keys)),
+        log_config=None,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)
     with listen("127.0.0.1", 0, "--control-port") as listener:

@@ -1,0 +1,286 @@
+"""Who may do what: every endpoint with every scope, tokens for some services, browsers, and what is written down."""
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from reconciler.api import Access, build
+from reconciler.control.tokens import Tokens
+from reconciler.model.access import SCOPES, Caller, Scope
+from tests.api.asking import GOOD, TOKEN, client
+from tests.api.platform import Still, service
+from tests.api.test_endpoints import BODIES, filled, small
+
+ADMIN = Caller("admin", SCOPES)
+ENOUGH: dict[str, set[Scope]] = {
+    "read": {"read", "deploy", "admin"},
+    "deploy": {"deploy", "admin"},
+    "secrets": {"secrets", "admin"},
+    "admin": {"admin"},
+}
+HERE = {"Origin": "http://localhost:8001"}
+ELSEWHERE = {"Origin": "http://localhost:8000"}
+
+
+def operations() -> list[tuple[str, str, str]]:
+    document = build(small(), Access(TOKEN)).openapi()
+    return [
+        (method.upper(), path, operation.get("x-scope", "open"))
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+    ]
+
+
+def play(scenario: Callable[[Still, httpx.AsyncClient], Awaitable[None]], *names: str) -> None:
+    async def run() -> None:
+        platform = Still(*(service(name) for name in names or ("tasks", "notes")))
+        async with client(platform, token=False) as asked:
+            await scenario(platform, asked)
+
+    asyncio.run(run())
+
+
+async def token(platform: Still, *scopes: Scope, services: list[str] | None = None) -> dict[str, str]:
+    made = await platform.keys.create("somebody", scopes, services, None, ADMIN)
+    return {"Authorization": f"Bearer {made.token}"}
+
+
+def test_only_the_probes_are_open() -> None:
+    assert {path for _, path, needed in operations() if needed == "open"} == {"/healthz", "/readyz"}
+
+
+@pytest.mark.parametrize(("method", "path", "needed"), [one for one in operations() if one[2] != "open"])
+def test_every_endpoint_opens_to_its_scope_and_to_no_other(method: str, path: str, needed: str) -> None:
+    async def scenario(platform: Still, asked: httpx.AsyncClient) -> None:
+        for given in sorted(SCOPES):
+            body = BODIES.get(path) if method == "POST" else None
+            carried = await token(platform, given)
+            answer = await asked.request(method, filled(path), headers=carried, json=body)
+            assert (answer.status_code == 403) is (given not in ENOUGH[needed]), (given, answer.text)
+            assert answer.status_code != 401
+
+    play(scenario)
+
+
+def test_a_token_for_one_service_reaches_nothing_else() -> None:
+    async def scenario(platform: Still, asked: httpx.AsyncClient) -> None:
+        only = await token(platform, "deploy", services=["tasks"])
+        assert (await asked.post("/v1/services/tasks/restart", headers=only)).status_code == 200
+        refused = await asked.post("/v1/services/notes/restart", headers=only)
+        assert (refused.status_code, refused.json()["detail"]) == (403, "this token is for tasks only")
+        for path in ("/v1/status", "/v1/syncs", "/v1/syncs/sync-1", "/v1/plan", "/v1/services/notes"):
+            assert (await asked.get(path, headers=only)).status_code == 403, path
+        assert (await asked.post("/v1/sync", headers=only)).status_code == 403
+        listed = (await asked.get("/v1/services", headers=only)).json()
+        assert ([each["name"] for each in listed["items"]], listed["total"]) == (["tasks"], 1)
+
+    play(scenario)
+
+
+def test_nobody_gives_away_more_than_he_has() -> None:
+    async def scenario(platform: Still, asked: httpx.AsyncClient) -> None:
+        only = await token(platform, "admin", services=["tasks"])
+        wish = {"name": "more", "scopes": ["read"], "services": ["notes"]}
+        assert (await asked.post("/v1/tokens", headers=only, json=wish)).status_code == 403
+        made = await asked.post("/v1/tokens", headers=GOOD, json=wish)
+        assert made.status_code == 201
+        assert made.json()["services"] == ["notes"]
+
+    play(scenario)
+
+
+def test_a_token_ends_when_it_expires_and_when_it_is_revoked() -> None:
+    async def scenario(platform: Still, asked: httpx.AsyncClient) -> None:
+        now = datetime(2026, 1, 1, tzinfo=UTC)
+        clock = [now]
+        keys = platform.keys = Tokens(platform.keys._journal, lambda: clock[0])
+        short = await keys.create("short", {"read"}, None, timedelta(hours=1), ADMIN)
+        long = await keys.create("long", {"read"}, None, None, ADMIN)
+        assert keys.recognise(short.token) and keys.recognise(long.token)
+        clock[0] = now + timedelta(minutes=59)
+        assert keys.recognise(short.token)
+        clock[0] = now + timedelta(hours=1)
+        assert keys.recognise(short.token) is None
+        assert [each.state for each in keys.listed()] == ["expired", "good"]
+        await keys.revoke(long.id)
+        assert keys.recognise(long.token) is None
+        assert [each.state for each in keys.listed()] == ["expired", "revoked"]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "rcl_", "rcl_0123456789ab_", "rcl_0123456789ab_" + "x" * 43, "rcl_" + "é" * 56, "x" * 100_000]
+)
+def test_what_was_never_made_is_nobody(text: str) -> None:
+    async def scenario(platform: Still, asked: httpx.AsyncClient) -> None:
+        made = await platform.keys.create("somebody", {"read"}, None, None, ADMIN)
+        assert platform.keys.recognise(text) is None
+        assert platform.keys.recognise(made.token[:-1] + ("A" if made.token[-1] != "A" else "B")) is None
+
+    play(scenario)
+
+
+def test_the_secret_of_a_token_is_told_once_and_kept_nowhere() -> None:
+    async def scenario(platform: Still, asked: httpx.AsyncClient) -> None:
+        made = (await asked.post("/v1/tokens", headers=GOOD, json=BODIES["/v1/tokens"])).json()
+        secret = made["token"].rpartition("_")[2]
+        listed = await asked.get("/v1/tokens", headers=GOOD)
+        assert made["id"] in listed.text
+        assert secret not in listed.text
+        assert secret not in repr(platform.keys._rows)
+        assert secret not in repr(platform.book.lines)
+
+    play(scenario)
+
+
+def test_a_password_is_a_token_too() -> None:
+    async def scenario(platform: Still, asked: httpx.AsyncClient) -> None:
+        carried = (await token(platform, "read"))["Authorization"].removeprefix("Bearer ")
+        basic = base64.b64encode(f"anybody:{carried}".encode()).decode()
+        assert (await asked.get("/v1/status", headers={"Authorization": f"Basic {basic}"})).status_code == 200
+        for odd in ("Basic", "Basic !!!", "Basic " + base64.b64encode(b"no colon").decode(), "Digest x"):
+            assert (await asked.get("/v1/status", headers={"Authorization": odd})).status_code == 401
+
+    play(scenario)
+
+
+# Browsers
+
+
+async def sign_in(asked: httpx.AsyncClient) -> httpx.Response:
+    return await asked.post("/sign-in", data={"token": TOKEN}, headers=HERE)
+
+
+def test_a_browser_signs_in_with_a_token_and_out_again() -> None:
+    async def scenario(platform: Still, asked: httpx.AsyncClient) -> None:
+        assert "Access token" in (await asked.get("/sign-in")).text
+        answer = await sign_in(asked)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/")
+        cookie = answer.headers["set-cookie"]
+        assert cookie.startswith("reconciler_session_8001=rcl_")
+        assert {"HttpOnly", "SameSite=strict", "Path=/"} <= {part.strip() for part in cookie.split(";")}
+        assert TOKEN not in cookie
+        assert (await asked.get("/v1/status")).status_code == 200
+        (session,) = platform.keys.listed()
+        assert (session.kind, session.name) == ("session", "admin")
+        assert (await asked.post("/sign-out", headers=HERE)).status_code == 303
+        assert platform.keys.listed()[0].state == "revoked"
+        asked.cookies.set("reconciler_session_8001", cookie.partition("=")[2].partition(";")[0])
+        assert (await asked.get("/v1/status")).status_code == 401
+
+    play(scenario)
+
+
+def test_a_wrong_token_leads_back_to_the_form() -> None:
+    async def scenario(platform: Still, asked: httpx.AsyncClient) -> None:
+        answer = await asked.post("/sign-in", data={"token": "rcl_<b>"}, headers=HERE)
+        assert answer.status_code == 401
+        assert 'role="alert"' in answer.text
+        assert "set-cookie" not in answer.headers
+        assert "<b>" not in answer.text
+
+    play(scenario)
+
+
+def test_the_printed_link_works_once() -> None:
+    async def run() -> None:
+        platform = Still(service("tasks"))
+        app = build(platform, Access(TOKEN, recogniser=platform.keys))
+        code = app.state.sign_in_code.text
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost:8001") as asked:
+            assert (await asked.get("/sign-in", params={"code": "guess"})).status_code == 403
+            assert (await asked.get("/sign-in", params={"code": code})).status_code == 303
+            assert (await asked.get("/v1/status")).status_code == 200
+            assert (await asked.get("/sign-in", params={"code": code})).status_code == 403
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (HERE, 202),
+        ({"Sec-Fetch-Site": "same-origin"}, 202),
+        ({}, 403),
+        (ELSEWHERE, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "https://localhost:8001"}, 202),
+        ({"Origin": "http://localhost"}, 403),
+        ({**ELSEWHERE, "Sec-Fetch-Site": "same-origin"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "none"}, 403),
+    ],
+)
+def test_a_session_changes_things_from_our_own_pages_only(headers: dict[str, str], status: int) -> None:
+    async def scenario(platform: Still, asked: httpx.AsyncClient) -> None:
+        await sign_in(asked)
+        assert (await asked.post("/v1/sync", headers=headers)).status_code == status
+        assert len(platform.asked) == (1 if status == 202 else 0)
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("headers", [{}, ELSEWHERE, {"Origin": "https://evil.example"}])
+def test_nobody_is_signed_in_or_out_from_elsewhere(headers: dict[str, str]) -> None:
+    async def scenario(platform: Still, asked: httpx.AsyncClient) -> None:
+        answer = await asked.post("/sign-in", data={"token": TOKEN}, headers=headers)
+        assert answer.status_code == 403
+        assert "set-cookie" not in answer.headers
+        assert (await asked.post("/sign-out", headers=headers)).status_code == 403
+
+    play(scenario)
+
+
+def test_a_token_on_purpose_needs_no_origin() -> None:
+    async def scenario(platform: Still, asked: httpx.AsyncClient) -> None:
+        assert (await asked.post("/v1/sync", headers={**GOOD, **ELSEWHERE})).status_code == 202
+
+    play(scenario)
+
+
+# The audit log
+
+
+def test_every_change_is_written_down_with_who_asked_and_how_it_was_answered() -> None:
+    async def scenario(platform: Still, asked: httpx.AsyncClient) -> None:
+        carried = await token(platform, "deploy", services=["tasks"])
+        await asked.post("/v1/services/tasks/restart", headers=carried)
+        await asked.post("/v1/services/notes/restart", headers=carried)
+        await asked.get("/v1/services/tasks", headers=carried)
+        await asked.post("/v1/sync", headers={"Authorization": "Bearer rcl_guess"})
+        log = (await asked.get("/v1/audit", headers=GOOD)).json()
+        told = [(line["actor"], line["action"], line["service"], line["status"]) for line in log["items"]]
+        assert told == [
+            ("somebody", "POST /v1/services/notes/restart", "notes", 403),
+            ("somebody", "POST /v1/services/tasks/restart", "tasks", 200),
+        ]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {},
+        {"name": "x"},
+        {"name": "x", "scopes": []},
+        {"name": "", "scopes": ["read"]},
+        {"name": "x", "scopes": ["root"]},
+        {"name": "x", "scopes": ["read"], "services": []},
+        {"name": "x", "scopes": ["read"], "services": ["../x"]},
+        {"name": "x", "scopes": ["read"], "lasts": 1},
+        {"name": "x", "scopes": ["read"], "colour": "red"},
+    ],
+)
+def test_a_token_that_cannot_be_meant_is_422(wish: dict[str, Any]) -> None:
+    async def scenario(platform: Still, asked: httpx.AsyncClient) -> None:
+        assert (await asked.post("/v1/tokens", headers=GOOD, json=wish)).status_code == 422
+        assert platform.keys.listed() == []
+
+    play(scenario)
