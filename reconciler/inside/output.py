@@ -4,8 +4,8 @@
 
 Several processes append to `current.jsonl` at the same time: each record is one write to a file opened for appending,
 and whoever finds it full renames it to `previous.jsonl` under a lock, so that a service never holds more than twice
-its limit. A flood is cut off per worker and says how much was lost. `Output.redact` sees every text before it is
-written.
+its limit. A flood is cut off per worker and says how much was lost. Secrets are taken out of every text before it is
+cut to its length and written.
 """
 
 import contextlib
@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from .redaction import Pieces, Redactor
+
 Stream = Literal["stdout", "stderr", "log"]
 
 REQUEST: ContextVar[str | None] = ContextVar("reconciler_request", default=None)
@@ -36,6 +38,8 @@ LINES_PER_SECOND = 5_000
 BURST = 20_000
 NOTICE_EVERY = 1.0
 OPEN_LINES = 64
+LONG_LINES = 1_024
+NO_SECRETS = Redactor(())
 
 _quote = json.encoder.encode_basestring
 
@@ -97,8 +101,15 @@ class Output:
     """The records of one worker: rate-limited, redacted, written."""
 
     def __init__(
-        self, file: OutputFile, speaker: Speaker, *, rate: float = LINES_PER_SECOND, burst: float = BURST
+        self,
+        file: OutputFile,
+        speaker: Speaker,
+        redactor: Redactor = NO_SECRETS,
+        *,
+        rate: float = LINES_PER_SECOND,
+        burst: float = BURST,
     ) -> None:
+        self.redactor = redactor
         self._file = file
         self._who = "".join(
             f',"{name}":{_quote(value)}'
@@ -112,7 +123,6 @@ class Output:
         self._notice_due = 0.0
         self._second = 0
         self._clock = ""
-        self.redact: Callable[[str], str] | None = None
         self.on_drop: Callable[[], None] | None = None
         """Called when lines begin to be dropped: someone should call `settle` a little later."""
 
@@ -151,14 +161,13 @@ class Output:
         return True
 
     def _append(self, stream: Stream, message: str, request: str | None, level: str | None, logger: str) -> None:
-        if self.redact is not None:
-            message = self.redact(message)
+        told = self.redactor.text
         head = (
-            f'{{"time":"{self._now()}"{self._who},"request":{_quote(request) if request else "null"}'
+            f'{{"time":"{self._now()}"{self._who},"request":{_quote(told(request)) if request else "null"}'
             f',"stream":"{stream}","level":{_quote(level) if level else "null"}'
-            f'{f",{chr(34)}logger{chr(34)}:{_quote(logger)}" if logger else ""},"message":'
+            f'{f",{chr(34)}logger{chr(34)}:{_quote(told(logger))}" if logger else ""},"message":'
         )
-        self._file.append(_fit(head, message))
+        self._file.append(_fit(head, self.redactor.cut(message, TEXT_LIMIT, CUT)))
 
     def _now(self) -> str:
         now = time.time()
@@ -170,8 +179,6 @@ class Output:
 
 
 def _fit(head: str, message: str) -> bytes:
-    if len(message) > TEXT_LIMIT:
-        message = message[:TEXT_LIMIT] + CUT
     while True:
         record = f"{head}{_quote(message)}}}\n".encode(errors="replace")
         if len(record) <= RECORD_LIMIT:
@@ -184,7 +191,7 @@ class Lines(io.TextIOBase):
     """Takes the place of `sys.stdout` or `sys.stderr`: each line becomes a record of the request that wrote it.
 
     `print` writes its text and its newline separately, and requests take turns between the two; so every request has an
-    unfinished line of its own.
+    unfinished line of its own. One that grows too long is told in pieces, none of which ends within a secret.
     """
 
     def __init__(self, output: Output, stream: Literal["stdout", "stderr"], fd: int) -> None:
@@ -192,6 +199,7 @@ class Lines(io.TextIOBase):
         self._stream = stream
         self._fd = fd
         self._open: dict[str | None, str] = {}
+        self._long: dict[str | None, Pieces] = {}
         self.buffer = _Bytes(self)
 
     @property
@@ -224,20 +232,38 @@ class Lines(io.TextIOBase):
         if "\n" in text:
             *lines, whole = whole.split("\n")
             for line in lines:
-                self._output.write(self._stream, line.removesuffix("\r"), request=request)
+                self._say(request, line)
         if len(whole) > TEXT_LIMIT:
-            self._output.write(self._stream, whole, request=request)
+            self._say_some(request, whole)
         elif whole:
-            if len(self._open) >= OPEN_LINES:
-                self.finish()
             self._open[request] = whole
+            if len(self._open) > OPEN_LINES:
+                self._say_some(*self._open.popitem())
         return len(text)
 
     def finish(self) -> None:
         """Write the lines that never got their newline."""
         while self._open:
-            request, line = self._open.popitem()
-            self._output.write(self._stream, line, request=request)
+            self._say(*self._open.popitem())
+        while self._long:
+            self._say(next(iter(self._long)), "")
+
+    def _say(self, request: str | None, line: str) -> None:
+        """A line, or what is left of one."""
+        pieces = self._long.pop(request, None)
+        if pieces is not None:
+            line = _text(pieces.feed(_bytes(line)) + pieces.finish())
+        self._output.write(self._stream, line.removesuffix("\r"), request=request)
+
+    def _say_some(self, request: str | None, text: str) -> None:
+        """What can be told of a line already."""
+        pieces = self._long.get(request)
+        if pieces is None:
+            if len(self._long) >= LONG_LINES:
+                self._say(next(iter(self._long)), "")
+            pieces = self._long[request] = self._output.redactor.pieces()
+        if told := pieces.feed(_bytes(text)):
+            self._output.write(self._stream, _text(told), request=request)
 
 
 class _Bytes(io.RawIOBase):
@@ -281,18 +307,34 @@ class RawLines:
         self._output = output
         self._stream: Literal["stdout", "stderr"] = stream
         self._open = b""
+        self._long: Pieces | None = None
 
     def feed(self, data: bytes) -> None:
         *lines, self._open = (self._open + data).split(b"\n")
         for line in lines:
             self._say(line)
         if len(self._open) > TEXT_LIMIT:
-            self.finish()
+            self._long = self._long or self._output.redactor.pieces()
+            told, self._open = self._long.feed(self._open), b""
+            self._write(told)
 
     def finish(self) -> None:
-        if self._open:
+        if self._open or self._long:
             line, self._open = self._open, b""
             self._say(line)
 
     def _say(self, line: bytes) -> None:
+        """A line, or what is left of one."""
+        pieces, self._long = self._long, None
+        self._write(line if pieces is None else pieces.feed(line) + pieces.finish())
+
+    def _write(self, line: bytes) -> None:
         self._output.write(self._stream, line.decode(errors="replace").removesuffix("\r"))
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogatepass")

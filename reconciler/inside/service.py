@@ -12,12 +12,14 @@ import os
 import sys
 import traceback
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Literal
 
 from fastapi import APIRouter, FastAPI
+
+from .redaction import Redactor
 
 Application = Callable[..., Any]
 Reason = Literal["ImportFailed", "StartFailed"]
@@ -36,12 +38,17 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a release does not start."""
+    """Why a release does not start, in full. What is told of it has no secrets, and a length."""
 
     reason: Reason
     message: str
     detail: str = ""
     place: Place = Place()
+
+    def told(self, redactor: Redactor) -> "Fault":
+        # The end of a traceback matters most.
+        end = redactor.text(self.detail).encode(errors="replace")[-DETAIL_LIMIT:].decode(errors="ignore")
+        return replace(self, message=redactor.cut(self.message, MESSAGE_LIMIT - 1, "…"), detail=end)
 
 
 class Faulty(Exception):
@@ -152,15 +159,12 @@ def _sentence(error: BaseException, reason: Reason) -> str:
         text = f"{type(error).__name__}: {error.msg}"
     else:
         text = "".join(traceback.format_exception_only(error)).strip()
-    first = text.splitlines()[0] if text else type(error).__name__
-    return first if len(first) <= MESSAGE_LIMIT else first[: MESSAGE_LIMIT - 1] + "…"
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def _detail(error: BaseException) -> str:
-    """The traceback without our own frames and without those of the import system; its end matters most."""
-    shown = traceback.TracebackException(type(error), error, _first_foreign(error.__traceback__))
-    text = "".join(shown.format()).encode()
-    return text[-DETAIL_LIMIT:].decode(errors="ignore")
+    """The traceback without our own frames and without those of the import system."""
+    return "".join(traceback.TracebackException(type(error), error, _first_foreign(error.__traceback__)).format())
 
 
 def _first_foreign(trace: TracebackType | None) -> TracebackType | None:

@@ -29,6 +29,7 @@ from .gateways import Gateways
 from .lifespan import Lifespan, StartupFailed
 from .messages import Gone, Message, Messages
 from .output import NOTICE_EVERY, Lines, Output, OutputFile, Records, Speaker
+from .redaction import Redactor
 from .service import Application, Fault, Faulty, fault_of, imported_from, load
 from .spec import Spec
 from .traffic import Traffic
@@ -88,7 +89,8 @@ def _take_over_output(spec: Spec, inheritance: Inheritance) -> Output:
     os.dup2(inheritance.stderr, 2)
     os.close(inheritance.stdout)
     os.close(inheritance.stderr)
-    output = Output(OutputFile(spec.output, spec.output_limit), Speaker(spec.service, spec.release, spec.worker))
+    file, speaker = OutputFile(spec.output, spec.output_limit), Speaker(spec.service, spec.release, spec.worker)
+    output = Output(file, speaker, Redactor(spec.secrets.items()))
     sys.stdout = sys.__stdout__ = Lines(output, "stdout", 1)  # type: ignore[assignment, misc]
     sys.stderr = sys.__stderr__ = Lines(output, "stderr", 2)  # type: ignore[assignment, misc]
     root = logging.getLogger()
@@ -204,6 +206,7 @@ class Worker:
 
     async def _fail(self, clients: Clients, fault: Fault) -> int:
         """Say what is wrong to at least one listener, and end."""
+        fault = fault.told(self._output.redactor)
         logger.error("%s: %s", fault.reason, fault.detail or fault.message)
         failure: Message = {"op": "state", "state": "failed", "reason": fault.reason, "message": fault.message}
         failure |= {"detail": fault.detail, "file": fault.place.file, "line": fault.place.line}

@@ -24,6 +24,7 @@ from typing import Literal, NoReturn
 from . import kernel, worker
 from .messages import Gone, Message, Messages
 from .output import NOTICE_EVERY, Output, OutputFile, RawLines, Speaker
+from .redaction import Redactor
 from .rehearsal import rehearse
 from .spec import Spec
 
@@ -210,6 +211,8 @@ class Zygote:
         for child in self._children.values():
             for fd in child.pipes:
                 os.close(fd)
+        # With what is to be taken out of their output: nobody's secrets but its own are a worker's business.
+        self._children.clear()
         for file in self._files.values():
             file.close()
 
@@ -217,7 +220,7 @@ class Zygote:
         file = self._files.get(spec.output)
         if file is None:
             file = self._files[spec.output] = OutputFile(spec.output, spec.output_limit)
-        return Output(file, Speaker(spec.service, spec.release, spec.worker))
+        return Output(file, Speaker(spec.service, spec.release, spec.worker), Redactor(spec.secrets.items()))
 
     def _listen_to(self, child: Child, fd: int, stream: Literal["stdout", "stderr"]) -> None:
         os.set_blocking(fd, False)

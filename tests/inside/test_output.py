@@ -163,13 +163,6 @@ def test_every_request_has_an_unfinished_line_of_its_own(tmp_path: Path) -> None
     ]
 
 
-def test_what_is_written_can_be_redacted(tmp_path: Path) -> None:
-    output = Output(OutputFile(tmp_path, 10_000_000), SPEAKER)
-    output.redact = lambda text: text.replace("hunter2", "***")
-    output.write("log", "password=hunter2")
-    assert read(tmp_path)[0]["message"] == "password=***"
-
-
 def test_dropped_lines_are_announced_while_the_flood_lasts(tmp_path: Path) -> None:
     output = Output(OutputFile(tmp_path, 10_000_000), SPEAKER, rate=100, burst=10)
     called = []

@@ -1,0 +1,126 @@
+"""How a secret may look in text: as it is, line by line, and in the encodings that programs put text into.
+
+Pure functions from a value to the bytes to look for. It refuses to guess at encodings that hide a value on purpose:
+hexadecimal, compression and encryption are not among them.
+"""
+
+import json
+import re
+import string
+from base64 import b64encode
+from collections.abc import Iterator
+from itertools import chain
+from typing import Final
+from urllib.parse import quote
+
+SHORTEST: Final = 4
+FEWEST_DIGITS: Final = 6
+WORD: Final = "redacted"
+"""What stands in a secret's place, so nothing in it can be one."""
+WORDS: Final = """
+    admin administrator anonymous anon authenticated changeme client database debug default demo development disable
+    disabled dummy empty enable enabled error example false guest hello http https info localhost main master mysql
+    none null password postgres postgresql private prod production public redis root secret server service service_role
+    staging supabase test testing token true undefined unknown user username value warning
+"""
+COMMON: Final = frozenset(WORDS.split())
+"""Words that logs are full of. To take them out would destroy every log, and tell what they stood for."""
+
+LARGEST_WRAPPED: Final = 16 * 1024
+WRAPPED_AT: Final = (76, 64)
+"""Where `base64` and `openssl` break their lines."""
+URL_ALPHABET: Final = bytes.maketrans(b"+/", b"-_")
+ESCAPED: Final = re.compile("%[0-9A-F]{2}")
+LEFT_ALONE: Final = (
+    "",
+    "/",
+    "!'()*",
+    "!#$&'()*+,/:;=?@",
+    *("".join(set(string.punctuation) - set(escaped)) for escaped in ('"#<>', '"#<>?`{}^')),
+)
+"""What Python's `quote` and `quote_plus`, JavaScript's `encodeURIComponent` and `encodeURI`, and browsers and httpx in
+a query and in a path do not percent-encode, apart from letters, digits and `_.-~`."""
+
+
+def why_not(value: str) -> str | None:
+    """Why a value is left where it is found; None when it is taken out. Words to end a sentence with."""
+    text = value.strip()
+    if len(text) < SHORTEST:
+        return f"is shorter than {SHORTEST} characters"
+    if text.isdecimal() and len(text) < FEWEST_DIGITS:
+        return f"is a number of fewer than {FEWEST_DIGITS} digits"
+    if text.casefold() in COMMON or text in WORD:
+        return "is a common word"
+    if len(set(text)) == 1:
+        return "is one character, repeated"
+    return None
+
+
+def disguises(value: str) -> set[bytes]:
+    """Everything to look for; empty when the value is not one that is taken out."""
+    if why_not(value):
+        return set()
+    # Who uses a secret often strips it first.
+    wholes = {value, value.strip()}
+    found = set(chain.from_iterable(map(_as_a_whole, wholes)))
+    lines = {line.strip() for line in re.split(r"[\r\n]+", value)} - wholes
+    found.update(*(map(_encoded, _spelled(line)) for line in lines if not why_not(line)))
+    return {form for form in found if len(form) >= SHORTEST and form.decode("utf-8", "surrogatepass") not in WORD}
+
+
+def _as_a_whole(value: str) -> Iterator[bytes]:
+    raw = _raw(value)
+    # Bytes that are no text are seen as what a lenient decoder makes of them.
+    for spelling in {value, raw.decode(errors="replace")}:
+        yield from map(_encoded, _spelled(spelling))
+    yield from map(_encoded, _as_literals(raw))
+    yield from map(_encoded, _in_urls(raw))
+    yield from _in_base64(raw)
+
+
+def _spelled(text: str) -> Iterator[str]:
+    """As it is, and inside of a JSON string or a Python literal."""
+    yield text
+    yield json.dumps(text)[1:-1]
+    yield json.dumps(text, ensure_ascii=False)[1:-1]
+    # What comes before it makes Python choose single quotes, and so escape those.
+    for literal in (repr(f"'\"{text}")[4:-1], ascii(f"'\"{text}")[4:-1]):
+        yield literal
+        yield literal.replace("\\'", "'")
+
+
+def _as_literals(raw: bytes) -> Iterator[str]:
+    literal = repr(b"'\"" + raw)[5:-1]
+    yield literal
+    yield literal.replace("\\'", "'")
+
+
+def _in_urls(raw: bytes) -> Iterator[str]:
+    for safe in LEFT_ALONE:
+        upper = quote(raw, safe=safe)
+        for form in (upper, upper.replace("%20", "+"), upper.replace("~", "%7E")):
+            yield form
+            yield ESCAPED.sub(lambda match: match[0].lower(), form)
+
+
+def _in_base64(raw: bytes) -> Iterator[bytes]:
+    """The characters that the secret alone decides, wherever it begins in what was encoded."""
+    for before, shared in ((0, 0), (1, 2), (2, 3)):
+        known = b64encode(bytes(before) + raw)[shared : (before + len(raw)) * 8 // 6]
+        yield known
+        yield known.translate(URL_ALPHABET)
+    if len(raw) <= LARGEST_WRAPPED:
+        whole = b64encode(raw)
+        yield from (whole[at : at + width] for width in WRAPPED_AT for at in range(0, len(whole), width))
+
+
+def _raw(value: str) -> bytes:
+    """The bytes of the environment variable; surrogates stand for those that are no text."""
+    try:
+        return value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return _encoded(value)
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
