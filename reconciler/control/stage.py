@@ -26,6 +26,7 @@ from reconciler.store.journal import Journal, Transaction
 from reconciler.store.rows import Phase
 from reconciler.store.unusable import StoreUnusable
 from reconciler.worker.crew import CRASH_WINDOW, Crew, crash_loop
+from reconciler.worker.process import Worker
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,9 @@ class Stage:
             if old is not None:
                 self.past.append(Past(old.release, old.environment))
                 self._watch_or_retire(new, old, window)
+        if old is not None:
+            # Whoever hears that the switch is done may ask on a connection that the old release still holds.
+            await old.crew.withdrawn()
         self._account.happened(Kind.RELEASE_SWITCHED, f"{new} serves", new.release)
 
     @property
@@ -155,6 +159,8 @@ class Stage:
             await self._traffic.remove(self.prefix)
             if live is not None:
                 self._retire(live)
+        if live is not None:
+            await live.crew.withdrawn()
         self._account.happened(Kind.SERVICE_REMOVED, "git no longer holds it")
 
     async def stop(self) -> None:
@@ -292,13 +298,13 @@ class Stage:
     def _retire(self, live: Live) -> None:
         _ignore(live.crew)
         self._leaving[live.release] = live.environment
-        task = asyncio.create_task(self._drain(live))
+        task = asyncio.create_task(self._drain(live, live.crew.retire()))
         self._drains.add(task)
         task.add_done_callback(self._drains.discard)
 
-    async def _drain(self, live: Live) -> None:
+    async def _drain(self, live: Live, retired: Coroutine[Any, Any, list[Worker]]) -> None:
         try:
-            workers = await live.crew.retire()
+            workers = await retired
         finally:
             self._leaving.pop(live.release, None)
         self._traffic.drained(workers)

@@ -17,16 +17,16 @@ LOOK_EVERY = 0.2
 async def watch(new: Crew, before: Answers, window: float, crashed: asyncio.Event) -> Stalled | None:
     """Why `new` should give the traffic back, as soon as that is clear; None when the window passed well.
 
-    `before` is what the old release had answered. What the suite asked of the new one does not count.
+    `before` is what the old release had answered. What suites ask does not count, at whichever time they ask it.
     """
     loop = asyncio.get_running_loop()
-    first, until = await new.answers(), loop.time() + window
+    until = loop.time() + window
     while (left := until - loop.time()) > 0:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(crashed.wait(), min(LOOK_EVERY, left))
         if crashed.is_set():
             return Stalled(Reason.CRASH_LOOP, f"{new.spec.release} {new.last_exit or 'ended'} soon after the switch")
-        answers = (await new.answers()).since(first)
+        answers = await new.answers()
         if clearly_worse(answers, before):
             return _answers_badly(new, answers)
     return None

@@ -16,7 +16,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .chunks import ChunkedBody, Malformed
-from .cycle import REQUEST_KEY, Cycle, status_lines
+from .cycle import REQUEST_KEY, Cycle, PrivateId, status_lines
 from .head import HEAD_LIMIT, Head, Refused, read_head, service_prefix
 from .output import REQUEST
 
@@ -278,7 +278,7 @@ class Connection(HttpToolsProtocol):
             request_id = traffic.request_id()
         scope: Any = self.scope
         scope["root_path"] = traffic.prefix
-        scope[REQUEST_KEY] = request_id
+        scope[REQUEST_KEY] = request_id if self.fd >= 0 else PrivateId(request_id)
         # The WebSocket protocol and, through uvicorn, this request's cycle take their headers from here.
         self.server_state.default_headers = traffic.headers(request_id)
         _headers_are_complete(self)
@@ -299,6 +299,8 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
+        if self.fd < 0:
+            self.traffic.private_requests += 1
         if self.transport.is_closing():
             return
         if self.stage == ANSWERING:
@@ -412,13 +414,15 @@ class Connection(HttpToolsProtocol):
         cycle = self.cycle
         cycle.is_overdue = True
         self.server_state.total_requests += 1
+        if self.fd < 0:
+            self.traffic.private_requests += 1
         if cycle.is_on_its_way:
             cycle.disconnected = True
             self.transport.abort()
         elif self.stage == READING and not self.flow.read_paused:
             self._break_off(408, "request_timeout", f"The request did not arrive within {limit:g} seconds.")
         else:
-            status_lines.failed += 1
+            status_lines.count(cycle.scope[REQUEST_KEY])  # type: ignore[literal-required]
             self._break_off(504, "timeout", f"The service did not answer within {limit:g} seconds.")
         self.traffic.end_task_of(cycle)
 

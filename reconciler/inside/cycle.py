@@ -39,6 +39,12 @@ SEND_OF_UVICORN = (
 _controls = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
 
 
+class PrivateId(str):
+    """The id of a request that came by the private listener: of a suite, which tries and does not count as traffic."""
+
+    __slots__ = ()
+
+
 class StatusLines(dict[int, bytes]):
     """The first line of a response by its status: a good answer's is found, any other's is missed and counted."""
 
@@ -50,8 +56,12 @@ class StatusLines(dict[int, bytes]):
 
     def __missing__(self, status: int) -> bytes:
         line = self._bad[status]
-        self.failed += 1
+        self.count(REQUEST.get())
         return line
+
+    def count(self, request: str | None) -> None:
+        if not isinstance(request, PrivateId):
+            self.failed += 1
 
 
 class Cycle(RequestResponseCycle):

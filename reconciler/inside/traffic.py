@@ -113,6 +113,8 @@ class Traffic:
         self.gateways: Gateways | None = None
         self.retiring = False
         self.handed_back = 0
+        self.private_requests = 0
+        """Of a suite: they try the release, and say nothing about how it serves."""
         self._connections: set[Connection] = set()
         self._sweep: asyncio.TimerHandle | None = None
         self._sweep_every = SWEEP_SECONDS
@@ -180,6 +182,11 @@ class Traffic:
     @property
     def websockets(self) -> tuple[Any, ...]:
         return tuple(other for other in self.state.connections if other not in self._connections)
+
+    @property
+    def requests(self) -> int:
+        """Those of clients."""
+        return self.state.total_requests - self.private_requests
 
     @property
     def failed(self) -> int:

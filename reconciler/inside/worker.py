@@ -300,7 +300,7 @@ class Worker:
             "op": "stats",
             "connections": len(traffic.connections) + len(traffic.websockets),
             "in_flight": traffic.in_flight,
-            "requests": traffic.state.total_requests,
+            "requests": traffic.requests,
             "failed": traffic.failed,
             "handed_back": traffic.handed_back,
         }

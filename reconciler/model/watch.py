@@ -21,9 +21,6 @@ class Answers:
     def share(self) -> float:
         return self.failed / self.total if self.total else 0.0
 
-    def since(self, before: "Answers") -> "Answers":
-        return Answers(self.total - before.total, self.failed - before.failed)
-
     def __add__(self, other: "Answers") -> "Answers":
         return Answers(self.total + other.total, self.failed + other.failed)
 

@@ -105,11 +105,14 @@ class Crew:
         counted = await asyncio.gather(*(worker.answers() for worker in self.ready))
         return sum(counted, Answers())
 
-    async def retire(self) -> list[Worker]:
-        """Let every worker finish and go. Returns them, for what their drain had to cut."""
+    def retire(self) -> Coroutine[Any, Any, list[Worker]]:
+        """Tell every worker, at once, to finish and go; then wait. Gives them, for what their drain had to cut."""
         self._leave()
         workers = list(self.workers)
-        self._record(workers, await asyncio.gather(*(worker.retire(self.spec.drain) for worker in workers)))
+        return self._see_off(workers, [worker.retire(self.spec.drain) for worker in workers])
+
+    async def _see_off(self, workers: list[Worker], leaving: Iterable[Coroutine[Any, Any, Exit]]) -> list[Worker]:
+        self._record(workers, await asyncio.gather(*leaving))
         return workers
 
     async def discard(self) -> None:

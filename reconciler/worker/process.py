@@ -12,6 +12,8 @@ import contextlib
 import logging
 import os
 import signal
+from collections import deque
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -84,7 +86,8 @@ class Worker:
     cut: Cut = Cut()
     failure: Failure | None = None
     _heard: bool = False
-    _counted: "asyncio.Future[Answers] | None" = None
+    _asked: "deque[asyncio.Future[Answers]]" = field(default_factory=deque)
+    """Who waits for its counts, in the order of asking, which is that of its answers."""
     _lines: Lines | None = None
     _told: asyncio.Event = field(default_factory=asyncio.Event)
     _gone: "asyncio.Future[Exit]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
@@ -131,12 +134,11 @@ class Worker:
         return self._heard
 
     async def withdrawn(self, within: float = 1.0) -> None:
-        """Wait until it takes no new request any more; it was asked to go a moment ago."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within):
-                while self.state == "ready" and not self._gone.done():
-                    self._told.clear()
-                    await self._told.wait()
+        """Wait until it takes no new request any more; it was asked to park or go a moment ago.
+
+        It obeys in order: once it answers what was asked after that, every connection has met it retiring.
+        """
+        await self.answers(within)
 
     async def gone(self) -> Exit:
         return await asyncio.shield(self._gone)
@@ -154,17 +156,23 @@ class Worker:
 
     async def answers(self, within: float = 2.0) -> Answers:
         """How many requests it has answered, and how many of them badly; nothing when it does not say."""
-        self._counted = asyncio.get_running_loop().create_future()
+        if self._lines is None or self.state not in ("starting", "ready", "draining"):
+            return Answers()
+        counted: asyncio.Future[Answers] = asyncio.get_running_loop().create_future()
+        self._asked.append(counted)
         self._tell({"op": "stats"})
         try:
             async with asyncio.timeout(within):
-                return await self._counted
+                return await counted
         except TimeoutError:
             return Answers()
 
-    async def retire(self, drain: float) -> Exit:
-        """Ask it to finish what it began and go; after the drain and its shutdown's grace, make it go."""
+    def retire(self, drain: float) -> Coroutine[Any, Any, Exit]:
+        """Ask it, at once, to finish what it began and go; then wait: after the drain and its grace it is made to."""
         self._tell({"op": "retire", "drain": drain})
+        return self._gone_after(drain)
+
+    async def _gone_after(self, drain: float) -> Exit:
         try:
             async with asyncio.timeout(drain + GRACE):
                 return await self.gone()
@@ -210,6 +218,9 @@ class Worker:
         if self.state != "failed":
             self.state = "stopped"
         self._told.set()
+        for counted in self._asked:
+            if not counted.done():
+                counted.set_result(Answers())
         await self._see_off()
         status = await _exit_status(zygote, self.id)
         self._gone.set_result(Exit(status))
@@ -236,8 +247,10 @@ class Worker:
                     self._enter(message)
             case "state":
                 self._enter(message)
-            case "stats" if self._counted is not None and not self._counted.done():
-                self._counted.set_result(Answers(int(message.get("requests", 0)), int(message.get("failed", 0))))
+            case "stats" if self._asked:
+                counted = self._asked.popleft()
+                if not counted.done():
+                    counted.set_result(Answers(int(message.get("requests", 0)), int(message.get("failed", 0))))
 
     def _enter(self, message: Message) -> None:
         match message.get("state"):

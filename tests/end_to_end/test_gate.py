@@ -1,6 +1,7 @@
 """The declared suite decides about the traffic, before the switch and for a while after it."""
 
 import contextlib
+import threading
 from collections.abc import Mapping
 from textwrap import dedent
 
@@ -79,6 +80,43 @@ def test_a_release_that_fails_under_traffic_gives_it_back(shared: Platform) -> N
     shared.deploy({**service("worse", "3", manifest=WATCHED), **expects_version("worse", "3")})
     assert shared.version("worse") == "3"
     assert not shared.condition("worse", "RolledBack")
+
+
+def test_what_a_suite_asks_after_the_switch_is_no_traffic(shared: Platform) -> None:
+    manifest = WATCHED + "gate: none\n"
+    bad = "".join(f"  - {{name: fails {n}, GET: /flaky, expect: {{status: 500}}}}\n" for n in range(20))
+    shared.deploy(service("judged", manifest=manifest))
+    shared.deploy(
+        {**service("judged", "2", also=FAILING, manifest=manifest), **suite("judged", f"version: 1\ncases:\n{bad}")}
+    )
+    eventually(lambda: shared.service("judged")["suite"], what="the suite's report")
+    shared.services.get("/api/judged/flaky")
+    with contextlib.suppress(AssertionError):
+        eventually(
+            lambda: shared.condition("judged", "RolledBack"), within=1.5, what="a rollback, which is not to come"
+        )
+    assert not shared.condition("judged", "RolledBack")
+    assert shared.version("judged") == "2"
+
+
+def test_whoever_knows_that_a_sync_is_over_meets_no_former_release(shared: Platform) -> None:
+    blocks = """
+
+@router.get("/block")
+async def block():
+    import time
+
+    time.sleep(0.8)
+"""
+    shared.deploy(service("kept", also=blocks, manifest=WATCHED))
+    with httpx.Client(base_url=str(shared.services.base_url), timeout=20) as client:
+        assert client.get("/api/kept/version").json()["version"] == "1"
+        blocked = threading.Thread(target=shared.services.get, args=["/api/kept/block"])
+        blocked.start()
+        shared.deploy(service("kept", "2", also=blocks, manifest=WATCHED))
+        # On the connection that the former release held while it heard of nothing.
+        assert client.get("/api/kept/version").json()["version"] == "2"
+        blocked.join()
 
 
 def test_a_release_that_crashes_soon_after_the_switch_gives_the_traffic_back(shared: Platform) -> None:

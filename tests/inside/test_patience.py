@@ -282,12 +282,13 @@ def answering(*parts: bytes, kind: bytes = b"text/plain", length: int | None = N
 def test_a_request_without_an_answer_in_time_is_told_so_and_ended(app: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario(busy: Traffic, client: socket.socket) -> None:
         failed = busy.failed
+        shared(busy)
         client.send(GET)
         answer = await read(client)
         assert answer.startswith(b"HTTP/1.1 504 ") and b'"code":"timeout"' in answer and b"0.2 seconds" in answer
         await until(lambda: not busy.state.tasks, what="the end of the application")
         assert app.ends == ["cancelled"]
-        assert (busy.failed - failed, busy.state.total_requests) == (1, 1)
+        assert (busy.failed - failed, busy.requests) == (1, 1)
         assert "The request took longer than timeout.request" in caplog.text
 
     play(scenario, app, request_limit=0.2)
