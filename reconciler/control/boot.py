@@ -1,15 +1,16 @@
 """Coming back: take over what runs, start again what should.
 
-The journal says which release of each service is live and which workers were started for it. Workers that
-still run (known by id, pid and start time) are taken over without a pause in their work; a live release
-without workers is started again from its own folder, without git, while control already answers. Whatever
-else is found was under way when the former control died, and is thrown away: the next sync plans it anew.
+The journal says which release of each service is live and which workers were started for it. Workers that still run
+(known by id, pid and start time) are taken over without a pause in their work, those of a release that is parked while
+its successor is watched too; a live release without workers is started again from its own folder, without git, while
+control already answers. Whatever else is found was under way when the former control died, and is thrown away: the next
+sync plans it anew.
 """
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from reconciler.control.live import Live, Past
 from reconciler.control.recipe import Recipe
 from reconciler.control.stage import PAST_KEPT
 from reconciler.model.failure import Failure, Reason
-from reconciler.model.names import EnvironmentId, ReleaseId, WorkerId
+from reconciler.model.names import EnvironmentId, ReleaseId, ServiceName, WorkerId
 from reconciler.model.verdict import Report
 from reconciler.store.journal import Journal, Transaction
 from reconciler.store.rows import Phase, ReleaseRow, WorkerRow
@@ -42,6 +43,17 @@ class Returned:
     live: Live
     past: tuple[Past, ...]
     report: Report | None
+    parked: Live | None = None
+    window: float = 0.0
+    """For how long the live one is still watched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A release that may have the traffic back until then."""
+
+    row: ReleaseRow
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +70,15 @@ class Remains:
     async def come_back(self) -> tuple[Returned, ...]:
         """The live releases, each with a crew. No start is waited for: it may hang."""
         live = {row.id: row for row in await self.journal.write(_live_releases)}
-        unfinished = {row.id: row for row in await self.journal.unfinished() if row.id not in live}
+        parked = await self.journal.write(partial(_parked_releases, now=datetime.now(UTC)))
+        wanted = live | {one.row.id: one.row for one in parked.values()}
+        unfinished = {row.id: row for row in await self.journal.unfinished() if row.id not in wanted}
         rows = await self.journal.workers()
-        await self._end_unknown({row.environment for row in live.values()}, {row.id for row in rows})
-        found = await asyncio.gather(*(self._find(row, live.get(row.release)) for row in rows))
+        await self._end_unknown({row.environment for row in wanted.values()}, {row.id for row in rows})
+        found = await asyncio.gather(*(self._find(row, wanted.get(row.release)) for row in rows))
         workers: dict[ReleaseId, list[Worker]] = {}
         for worker in filter(None, found):
-            if worker.release in live and worker.state in ("starting", "ready"):
+            if worker.release in wanted and worker.state in ("starting", "ready"):
                 workers.setdefault(worker.release, []).append(worker)
             else:
                 self._send_away(worker, unfinished.get(worker.release))
@@ -72,7 +86,27 @@ class Remains:
             await self.journal.write(partial(_close_the_books, row=row))
         slots = asyncio.Semaphore(STARTS_AT_ONCE)
         returned = await asyncio.gather(*(self._take_up(row, workers.get(row.id, []), slots) for row in live.values()))
-        return tuple(filter(None, returned))
+        return tuple([await self._with_parked(one, parked, workers, slots) for one in returned if one is not None])
+
+    async def _with_parked(
+        self,
+        returned: Returned,
+        parked: Mapping[ServiceName, Parked],
+        workers: Mapping[ReleaseId, list[Worker]],
+        slots: asyncio.Semaphore,
+    ) -> Returned:
+        """Only one that still runs is parked: starting it anew is what a watch window is to spare."""
+        one = parked.get(returned.live.recipe.service)
+        if one is None:
+            return returned
+        before = None
+        if running := workers.get(one.row.id):
+            before = await self._take_up(one.row, running, slots)
+        if before is None:
+            await self.journal.write(partial(_close_the_books, row=one.row))
+            return returned
+        left = (one.until - datetime.now(UTC)).total_seconds()
+        return replace(returned, parked=before.live, window=max(0.0, left))
 
     async def settle(self) -> None:
         """Wait until whoever was sent away has gone."""
@@ -174,6 +208,15 @@ async def close_interrupted_syncs(journal: Journal) -> None:
 def _live_releases(entries: Transaction) -> tuple[ReleaseRow, ...]:
     rows = (entries.release(service.live) for service in entries.services() if service.live is not None)
     return tuple(row for row in rows if row is not None and row.environment is not None)
+
+
+def _parked_releases(entries: Transaction, now: datetime) -> dict[ServiceName, Parked]:
+    parked = {}
+    for service in entries.services():
+        row = entries.release(service.parked) if service.live and service.parked else None
+        if row is not None and row.environment and service.watched_until and service.watched_until > now:
+            parked[service.name] = Parked(row, service.watched_until)
+    return parked
 
 
 def _close_the_books(entries: Transaction, row: ReleaseRow) -> None:

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
 
+from reconciler.control.boot import Returned
 from reconciler.control.deployment import Workshop
 from reconciler.control.lane import BUG, Lane, Order, Outcome, Work, dependency_not_ready, outcome_of
-from reconciler.control.live import Live, Past
 from reconciler.control.memory import NOTHING, Memory
 from reconciler.control.reading import Reader
 from reconciler.control.stopwatch import Stopwatch
@@ -29,7 +29,6 @@ from reconciler.model.names import ServiceName
 from reconciler.model.notice import Kind
 from reconciler.model.plan import Action, Verb, decide, in_order, plan
 from reconciler.model.status import ActionStatus
-from reconciler.model.verdict import Report
 from reconciler.source.mirror import Mirror
 from reconciler.store.rows import SyncRow
 from reconciler.store.unusable import StoreUnusable
@@ -71,15 +70,13 @@ class Loop:
         self._departing: set[Lane] = set()
         self._concluding: set[asyncio.Task[None]] = set()
 
-    def restore(
-        self, returned: Iterable[tuple[Live, Iterable[Past], Report | None]], memories: dict[ServiceName, Memory]
-    ) -> None:
+    def restore(self, returned: Iterable[Returned], memories: dict[ServiceName, Memory]) -> None:
         """Begin with what a former control left running, and what it knew."""
         self._memories = memories
-        for live, past, report in returned:
-            lane = self._lane(live.recipe.service, live.recipe.prefix)
-            lane.account.report = report
-            lane.stage.restore(live, past)
+        for one in returned:
+            lane = self._lane(one.live.recipe.service, one.live.recipe.prefix)
+            lane.account.report = one.report
+            lane.stage.restore(one.live, one.past, one.parked, one.window)
 
     async def drain(self) -> None:
         """Let everything that serves finish, and throw away what was being tried."""

@@ -10,7 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Coroutine, Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -65,24 +65,35 @@ class Stage:
         named = {past.environment for past in self.past} | set(self._leaving.values())
         return named | ({self.live.environment} if self.live else set())
 
-    def restore(self, live: Live, past: Iterable[Past]) -> None:
-        """Take up what a former control left."""
+    def restore(self, live: Live, past: Iterable[Past], parked: Live | None, window: float) -> None:
+        """Take up what a former control left, and what is left of its watch window."""
         self.live = live
         self.past.extend(past)
         self._account.serving = str(live)
         self._account.attempted = self._account.applied = self._account.changed = live.recipe.revision
         self._attend(live)
         self._account.tell()
+        if parked is not None:
+            self._traffic.drain(parked.crew.workers)
+            self._park(live, parked, window)
+            if len(live.crew.workers) < live.recipe.replicas:
+                # While nobody looked.
+                self._crashed.set()
 
     async def switch(self, new: Live, window: float) -> None:
         async with self._turn:
-            await self._journal.switch(self._account.name, new.release, new.since)
+            until = new.since + timedelta(seconds=window) if self._may_park(self.live, window) else None
+            await self._journal.write(partial(_write_switch, service=self._account.name, new=new, until=until))
             self._account.gone = False
             old = await self._turn_to(new)
             self._let_go_of_parked()
             if old is not None:
                 self.past.append(Past(old.release, old.environment))
-                self._watch_or_retire(new, old, window)
+                if self._may_park(old, window):
+                    _ignore(old.crew)
+                    self._park(new, old, window)
+                else:
+                    self._retire(old)
         if old is not None:
             # Whoever hears that the switch is done may ask on a connection that the old release still holds.
             await old.crew.withdrawn()
@@ -200,11 +211,10 @@ class Stage:
 
     # The time after a switch
 
-    def _watch_or_retire(self, new: Live, old: Live, window: float) -> None:
-        if window <= 0 or not old.crew.ready:
-            self._retire(old)
-            return
-        _ignore(old.crew)
+    def _may_park(self, old: Live | None, window: float) -> bool:
+        return old is not None and window > 0 and bool(old.crew.ready)
+
+    def _park(self, new: Live, old: Live, window: float) -> None:
         old.crew.park()
         self._parked, self._window = old, window
         self._begin_to_watch(new, old)
@@ -329,6 +339,12 @@ def given_back(bad: Live, good: Live) -> dict[str, Any]:
 
 def _ignore(crew: Crew) -> None:
     crew.on_change = crew.on_crash_loop = lambda _crew: None
+
+
+def _write_switch(entries: Transaction, *, service: ServiceName, new: Live, until: datetime | None) -> None:
+    before = entries.switch(service, new.release, new.since)
+    if before is not None and until is not None:
+        entries.note_service(service, parked=before, watched_until=until)
 
 
 def _write_retired(entries: Transaction, *, release: ReleaseId, at: datetime) -> None:

@@ -89,6 +89,9 @@ class ReleaseRow:
 class ServiceRow:
     name: ServiceName
     live: ReleaseId | None
+    parked: ReleaseId | None
+    """The release before, ready to have the traffic back until `watched_until`."""
+    watched_until: datetime | None
     suspended: str | None
     """Who suspended it and why; None when it is not suspended."""
     held: str | None

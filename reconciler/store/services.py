@@ -25,6 +25,8 @@ _INSERT_SOURCE = inserting(Source)
 class ServiceChange(TypedDict, total=False):
     """What may be written about a service; what is left out stays as it is."""
 
+    parked: ReleaseId | None
+    watched_until: datetime | None
     suspended: str | None
     held: str | None
     held_digest: Digest | None
@@ -56,8 +58,9 @@ class ServiceEntries(ReleaseEntries):
         if before is not None and before != release:
             self.advance(ReleaseId(before), Phase.DRAINING, at)
         self.note_service(service, attempted=row["revision"], applied=row["revision"], changed=row["revision"])
-        # Whatever was held is settled by it; a rollback that holds says so afterwards, in the same transaction.
-        self._connection.execute(_CHANGE, {"key": service, "live": release, "held": None, "held_digest": None})
+        # Whatever was held or parked is settled by it; who holds or parks says so afterwards, in the same transaction.
+        settled = dict.fromkeys(("held", "held_digest", "parked", "watched_until"))
+        self._connection.execute(_CHANGE, {"key": service, "live": release, **settled})
         return None if before is None or before == release else ReleaseId(before)
 
     def forget(self, service: ServiceName, at: datetime) -> ReleaseId | None:

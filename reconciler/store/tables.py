@@ -129,6 +129,8 @@ class Service(Table):
 
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     live: Mapped[str | None] = mapped_column(String(96), ForeignKey("releases.id"))
+    parked: Mapped[str | None] = mapped_column(String(96))
+    watched_until: Mapped[datetime | None]
     suspended: Mapped[str | None]
     held: Mapped[str | None]
     held_digest: Mapped[str | None]

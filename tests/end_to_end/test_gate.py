@@ -119,6 +119,30 @@ async def block():
         blocked.join()
 
 
+def test_a_watch_window_outlives_the_control_that_opened_it(shared: Platform) -> None:
+    shared.deploy(service("windowed", manifest=WATCHED))
+    before = shared.worker("windowed")
+    shared.deploy(service("windowed", "2", also=FAILING, manifest=WATCHED))
+    for _ in range(3):
+        shared.services.get("/api/windowed/flaky")
+    shared.kill("control")
+    for _ in range(3):
+        shared.services.get("/api/windowed/flaky")
+    eventually(lambda: shared.is_ready() and shared.condition("windowed", "RolledBack"), within=20, what="a way back")
+    answer = shared.services.get("/api/windowed/version").json()
+    assert (answer["version"], answer["pid"]) == ("1", before), "it was still parked, and warm"
+    assert "6 of " in shared.condition("windowed", "RolledBack")["message"]
+
+
+def test_a_watch_window_ends_in_the_next_control_when_it_would_have_ended(shared: Platform) -> None:
+    shared.deploy(service("late", manifest="watch_window: 3s\n"))
+    before = shared.worker("late")
+    shared.deploy(service("late", "2", manifest="watch_window: 3s\n"))
+    shared.kill("control")
+    eventually(lambda: before not in [process.pid for process in shared.family()], what="the former release to go")
+    assert shared.version("late") == "2"
+
+
 def test_a_release_that_crashes_soon_after_the_switch_gives_the_traffic_back(shared: Platform) -> None:
     dies = "\n\n@router.get('/die')\nasync def die():\n    os._exit(1)\n"
     shared.deploy(service("dying", manifest=WATCHED))

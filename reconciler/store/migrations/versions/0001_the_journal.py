@@ -126,6 +126,8 @@ def upgrade() -> None:
         "services",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("live", sa.String(length=96), nullable=True),
+        sa.Column("parked", sa.String(length=96), nullable=True),
+        sa.Column("watched_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("suspended", sa.Text(), nullable=True),
         sa.Column("held", sa.Text(), nullable=True),
         sa.Column("held_digest", sa.Text(), nullable=True),
