@@ -27,6 +27,7 @@ from reconciler.model.verdict import Report
 from reconciler.model.word import Word
 from reconciler.store.rows import Phase, ReleaseRow
 from reconciler.worker.crew import Crew
+from reconciler.worker.slot import take_turn
 from reconciler.worker.spec import ReleaseSpec
 
 log = logging.getLogger(__name__)
@@ -138,8 +139,7 @@ class Actions:
     async def _start(self, spec: ReleaseSpec) -> Crew:
         used = await self._journal.workers_begun(spec.release)
         try:
-            async with self._shop.starts:
-                return await self._shop.engine.start(spec, used=used)
+            return await take_turn(self._shop.starts, lambda: self._shop.engine.start(spec, used=used), Crew.discard)
         except Failure as failure:
             message = f"{spec.release} could not be started, and nothing was changed: {failure.message}"
             raise Refusal(message) from failure

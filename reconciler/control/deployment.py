@@ -29,11 +29,10 @@ from reconciler.store.journal import Journal
 from reconciler.store.rows import Phase
 from reconciler.store.unusable import StoreUnusable
 from reconciler.worker.crew import Crew, Engine
+from reconciler.worker.slot import take_turn
 from reconciler.worker.spec import ReleaseSpec
 
 log = logging.getLogger(__name__)
-
-SLOT_HELD = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,22 +134,10 @@ class Deployment:
         return Candidate(release, made, lock, crew, begun_at)
 
     async def _start(self, spec: ReleaseSpec, folder: str) -> Crew:
-        """Wait for a slot, but do not keep it from others for longer than an ordinary start takes."""
-        starting: asyncio.Task[Crew] | None = None
         try:
-            async with self._shop.starts:
-                starting = asyncio.create_task(self._shop.engine.start(spec))
-                await asyncio.wait([starting], timeout=SLOT_HELD)
-            return await starting
+            return await take_turn(self._shop.starts, lambda: self._shop.engine.start(spec), Crew.discard)
         except Failure as failure:
             failure.problems = tuple(_in_repository(problem, folder) for problem in failure.problems)
-            raise
-        except asyncio.CancelledError:
-            if starting is not None:
-                starting.cancel()
-                await asyncio.wait([starting])
-                if not starting.cancelled() and starting.exception() is None:
-                    await starting.result().discard()
             raise
 
     async def _play(self, crew: Crew) -> Report:

@@ -4,7 +4,7 @@ A slot is kept for as long as an ordinary start takes, and no longer: whoever ha
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -12,8 +12,12 @@ T = TypeVar("T")
 HELD = 1.0
 
 
-async def take_turn(slots: asyncio.Semaphore, start: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Start when there is a slot. Cancelled, it ends when the start has."""
+async def take_turn(
+    slots: asyncio.Semaphore,
+    start: Callable[[], Coroutine[Any, Any, T]],
+    undo: Callable[[T], Awaitable[object]] | None = None,
+) -> T:
+    """Start when there is a slot. Cancelled, it ends when the start has; `undo` is for one that came too late."""
     starting: asyncio.Task[T] | None = None
     try:
         async with slots:
@@ -24,4 +28,6 @@ async def take_turn(slots: asyncio.Semaphore, start: Callable[[], Coroutine[Any,
         if starting is not None:
             starting.cancel()
             await asyncio.wait([starting])
+            if undo is not None and not starting.cancelled() and starting.exception() is None:
+                await undo(starting.result())
         raise

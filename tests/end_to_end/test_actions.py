@@ -1,9 +1,12 @@
 """What a person asks of one service, and when exactly its suite is played."""
 
 import json
+import os
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -182,6 +185,31 @@ def test_a_release_is_still_watched_after_a_restart(shared: Platform) -> None:
     for _ in range(8):
         shared.services.get("/api/watched/bad")
     eventually(lambda: shared.version("watched") == "1", what="the release before")
+
+
+def test_restarts_that_hang_hold_up_nobody_else(shared: Platform) -> None:
+    flag = shared.folder / "hang"
+    waits = f"\n\nimport time\nwhile os.path.exists({str(flag)!r}):\n    time.sleep(0.02)\n"
+    names = [f"hanging-{number}" for number in range(2 * (os.cpu_count() or 2))]
+    for name in names:
+        shared.commit(service(name, also=waits, manifest=NO_WINDOW))
+    shared.deploy(service("lively"))
+    flag.touch()
+    with ThreadPoolExecutor(len(names)) as pool:
+        asked = [pool.submit(shared.control.post, f"/v1/services/{name}/restart", timeout=60) for name in names]
+        eventually(lambda: workers_of(shared, "hanging-") == 2 * len(names), within=30, what="all to be starting")
+        begun = time.monotonic()
+        shared.deploy(service("lively", "2"))
+        assert time.monotonic() - begun < 10
+        assert shared.version("lively") == "2"
+        flag.unlink()
+        assert {one.result().status_code for one in asked} == {200}
+
+
+def workers_of(platform: Platform, name: str) -> int:
+    """How many were begun of services whose names begin so, also when they are not ready."""
+    titles = [Path(f"/proc/{process.pid}/comm") for process in platform.family()]
+    return sum(title.exists() and title.read_text().startswith(name) for title in titles)
 
 
 # When suites run

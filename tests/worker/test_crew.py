@@ -169,7 +169,7 @@ def test_a_worker_that_dies_is_replaced_although_nothing_can_be_written() -> Non
         place.book.is_full = True
         os.kill(first.pid, signal.SIGKILL)
         await until(lambda: crew.ready and crew.ready[0].pid != first.pid, what="another worker")
-        assert crew.restarts == 1
+        await until(lambda: crew.restarts == 1, what="its keeper to note it")
         await crew.discard()
 
     scene(scenario)
