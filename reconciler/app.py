@@ -27,10 +27,12 @@ from reconciler import log as terminal
 from reconciler.api import Access, build
 from reconciler.control.actions import Actions
 from reconciler.control.boot import Remains, close_interrupted_syncs
+from reconciler.control.commits import Commits
 from reconciler.control.deployment import Workshop
 from reconciler.control.feed import Feed
 from reconciler.control.folders import Folders
 from reconciler.control.gate import Gate, Shelf
+from reconciler.control.history import History
 from reconciler.control.ledger import Ledger
 from reconciler.control.loop import Loop
 from reconciler.control.memory import remember
@@ -105,7 +107,7 @@ async def serve(place: Place, settings: Settings) -> int:
         traffic = Traffic(place.run)
         gate = Gate(Shelf(), folders, url(settings.host, settings.port))
         starts = asyncio.Semaphore(2 * (os.cpu_count() or 2))
-        shop = Workshop(journal, feed, environments, engine, gate, folders, starts)
+        shop = Workshop(journal, feed, Commits(mirror, journal), environments, engine, gate, folders, starts)
         reader = Reader(gate.shelf, settings.allow_urls)
         loop = Loop(mirror, reader, shop, traffic, zygotes)
         planner = Planner(mirror, reader, loop.lanes, environments, folders, shop.preparing)
@@ -117,7 +119,17 @@ async def serve(place: Place, settings: Settings) -> int:
         await asyncio.wait([opening, stopping := asyncio.create_task(stop.wait())], return_when=FIRST_COMPLETED)
         tokens = Tokens(journal)
         await tokens.open()
-        overview = Overview(loop, mirror, journal, folders.logs, planner, Actions(loop, shop), tokens)
+        overview = Overview(
+            loop,
+            mirror,
+            journal,
+            folders.logs,
+            planner,
+            Actions(loop, shop),
+            tokens,
+            shop.commits,
+            History(journal, shop.commits, feed),
+        )
         server = _server(overview, settings)
         tasks = [
             asyncio.create_task(loop.run(), name="the loop"),

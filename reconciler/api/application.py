@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 
 from reconciler import __version__
-from reconciler.api import actions, probes, services, sign_in, syncs, tokens
+from reconciler.api import actions, events, probes, services, sign_in, syncs, tokens
 from reconciler.api.access import Access
 from reconciler.api.audited import Audited
 from reconciler.api.doorway import Doorway
@@ -16,6 +16,7 @@ ROUTERS = (
     syncs.router,
     services.router,
     actions.router,
+    events.router,
     tokens.router,
     sign_in.router,
 )

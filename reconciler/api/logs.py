@@ -74,7 +74,7 @@ class Followers:
 
     def admit(self, records: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         if self.count >= self._most:
-            raise HTTPException(429, "too many follow logs already", {"Retry-After": "5"})
+            raise HTTPException(429, "too many answers without an end are open already", {"Retry-After": "5"})
         return self._counted(records)
 
     async def _counted(self, records: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -4,19 +4,25 @@ Control implements it; the API knows nothing else of it. The plain methods answe
 with thousands of services; the others may take their time.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from reconciler.model.access import Caller, Scope
 from reconciler.model.failure import UnknownRevision as UnknownRevision
+from reconciler.model.notice import Notice
 from reconciler.model.status import (
     ActionTaken,
     AuditStatus,
+    Comparison,
+    DeliveryStatus,
+    EventStatus,
     NewToken,
     PlanStatus,
     PlatformStatus,
+    ReleaseDetail,
     ReleaseStatus,
     ServiceStatus,
     SyncStatus,
@@ -68,12 +74,54 @@ class Keys(Protocol):
         ...
 
 
+class Feed(Protocol):
+    """Every notice from now on, in order."""
+
+    missed: int
+    """How many were lost, since nobody took them in time."""
+
+    async def __anext__(self) -> Notice: ...
+
+
+class History(Protocol):
+    """What was. Raises `Unknown` for a release that is not there."""
+
+    async def sync(self, sync: str) -> SyncStatus | None: ...
+
+    async def syncs(self, limit: int, after: str | None) -> tuple[Sequence[SyncStatus], int]:
+        """The newest first, those older than `after`; and how many there are in all."""
+        ...
+
+    async def releases(self, name: str, limit: int, after: str | None) -> tuple[Sequence[ReleaseStatus], int]:
+        """The newest first, those older than `after`; and how many there are in all."""
+        ...
+
+    async def release(self, name: str, release: str) -> ReleaseDetail: ...
+
+    async def compare(self, name: str, before: str, after: str) -> Comparison: ...
+
+    async def delivery(self, name: str) -> DeliveryStatus: ...
+
+    async def events(self, after: int, service: str | None, limit: int) -> Sequence[EventStatus]:
+        """In order, those after one."""
+        ...
+
+    async def last_events(self, limit: int, service: str | None) -> Sequence[EventStatus]:
+        """The newest, the oldest of them first."""
+        ...
+
+    def listen(self) -> AbstractContextManager[Feed]: ...
+
+
 class Platform(Protocol):
     @property
     def actions(self) -> Actions: ...
 
     @property
     def keys(self) -> Keys: ...
+
+    @property
+    def history(self) -> History: ...
 
     def ready(self) -> bool:
         """The first sync is finished."""
@@ -93,13 +141,9 @@ class Platform(Protocol):
 
     async def request_sync(self, kind: str, actor: str, retry: bool = False) -> SyncStatus: ...
 
-    async def sync(self, sync: str) -> SyncStatus | None: ...
-
-    async def syncs(self, limit: int, after: str | None) -> tuple[Sequence[SyncStatus], int]:
-        """The newest first, those older than `after`; and how many there are in all."""
-
-    async def releases(self, name: str, limit: int, after: str | None) -> tuple[Sequence[ReleaseStatus], int]:
-        """The newest first, those older than `after`; and how many there are in all."""
+    async def contract(self, name: str) -> Mapping[str, Any] | None:
+        """The OpenAPI document of a service that exists; None when it has none."""
+        ...
 
     async def plan(self, ref: str | None, *, routes: bool) -> PlanStatus:
         """Raises `UnknownRevision`. Without routes, nothing is started to look at it."""

@@ -3,16 +3,16 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from reconciler.api.access import scope
-from reconciler.api.asked import Asked, Name, no_service
+from reconciler.api.asked import Asked, Name, Release, no_service, unknown_is_404
 from reconciler.api.logs import Filter, Followers, as_text, follow, moment, newest
 from reconciler.api.pages import After, Limit, Page, page_of_newest, page_of_services
 from reconciler.api.problems import described
 from reconciler.api.reports import SuiteReport
 from reconciler.model.access import Caller
-from reconciler.model.status import ReleaseStatus, ServiceStatus
+from reconciler.model.status import Comparison, DeliveryStatus, ReleaseDetail, ReleaseStatus, ServiceStatus
 
 router = APIRouter(tags=["services"])
 MAY_READ = [Depends(scope("read"))]
@@ -57,7 +57,45 @@ async def releases(platform: Asked, name: Name, limit: Limit = 50, after: After 
     """The newest first."""
     if platform.service(name) is None:
         raise no_service(name)
-    return page_of_newest(*await platform.releases(name, limit + 1, after), limit)
+    return page_of_newest(*await platform.history.releases(name, limit + 1, after), limit)
+
+
+@router.get("/v1/services/{name}/releases/{release}", dependencies=MAY_READ, responses=described(404))
+async def release(platform: Asked, name: Name, release: Release) -> ReleaseDetail:
+    """One release, with its packages and what was wrong with it."""
+    with unknown_is_404():
+        return await platform.history.release(name, release)
+
+
+@router.get("/v1/services/{name}/compare/{before}/{after}", dependencies=MAY_READ, responses=described(404))
+async def compare(platform: Asked, name: Name, before: Release, after: Release) -> Comparison:
+    """What differs between two releases: parts of the digest, commits, packages."""
+    with unknown_is_404():
+        return await platform.history.compare(name, before, after)
+
+
+@router.get("/v1/services/{name}/delivery", dependencies=MAY_READ, responses=described(404))
+async def delivery(platform: Asked, name: Name) -> DeliveryStatus:
+    """How often, how fast and how safely it is released, over its last hundred releases."""
+    if platform.service(name) is None:
+        raise no_service(name)
+    return await platform.history.delivery(name)
+
+
+@router.get(
+    "/v1/services/{name}/openapi.json",
+    dependencies=MAY_READ,
+    response_class=JSONResponse,
+    responses={200: {"description": "Its OpenAPI document.", "content": {"application/json": {}}}, **described(404)},
+)
+async def contract(platform: Asked, name: Name) -> JSONResponse:
+    """What the live release says of itself, asked of it now."""
+    if platform.service(name) is None:
+        raise no_service(name)
+    document = await platform.contract(name)
+    if document is None:
+        raise HTTPException(404, f"{name} has no OpenAPI document, or nobody to ask for it")
+    return JSONResponse(document)
 
 
 @router.get("/v1/services/{name}/suite", dependencies=MAY_READ, responses=described(404))

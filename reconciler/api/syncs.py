@@ -26,12 +26,12 @@ async def status(platform: Asked) -> PlatformStatus:
 @router.get("/v1/syncs")
 async def syncs(platform: Asked, limit: Limit = 50, after: After = None) -> Page[SyncStatus]:
     """The newest first."""
-    return page_of_newest(*await platform.syncs(limit + 1, after), limit)
+    return page_of_newest(*await platform.history.syncs(limit + 1, after), limit)
 
 
 @router.get("/v1/syncs/{sync}", responses=described(404))
 async def one_sync(platform: Asked, sync: Annotated[str, Path(max_length=100)]) -> SyncStatus:
-    found = await platform.sync(sync)
+    found = await platform.history.sync(sync)
     if found is None:
         raise HTTPException(404, f"there is no sync {sync}")
     return found

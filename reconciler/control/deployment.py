@@ -10,14 +10,17 @@ import posixpath
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
+from reconciler.control.commits import Commits
 from reconciler.control.feed import Feed
 from reconciler.control.folders import Folders
 from reconciler.control.gate import Gate, refusal
 from reconciler.control.recipe import Recipe, recipe
+from reconciler.control.stopwatch import Stopwatch
 from reconciler.control.wanted import Wanted
 from reconciler.environment import Environment, Environments, Lock
 from reconciler.model.failure import Failure, Reason, Stalled, Wait
@@ -41,6 +44,7 @@ class Workshop:
 
     journal: Journal
     feed: Feed
+    commits: Commits
     environments: Environments
     engine: Engine
     gate: Gate
@@ -81,7 +85,9 @@ class Deployment:
         self._open_tree = open_tree
         self._sync = sync
         self._watcher = watcher
+        self.watch = Stopwatch()
         self._environment: EnvironmentId | None = None
+        self._release: ReleaseId | None = None
         self._say = watcher.say
 
     async def prove(self) -> Candidate:
@@ -98,6 +104,7 @@ class Deployment:
             folder=wanted.folder,
             prefix=wanted.prefix,
         )
+        self._release = release
         try:
             return await self._bring_up(release, made)
         except BaseException as error:
@@ -109,10 +116,18 @@ class Deployment:
         if self._environment is not None:
             self._shop.preparing[self._environment] -= 1
             self._environment = None
+        if self._release is not None:
+            release, phases = self._release, [phase.model_dump(mode="json") for phase in self.watch.phases]
+            self._shop.journal.later(lambda entries: entries.learn(release, phases=phases))
+
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        """Time a step of its way."""
+        return self.watch.phase(name, self.wanted.name)
 
     async def _bring_up(self, release: ReleaseId, made: Recipe) -> Candidate:
         journal, begun_at = self._shop.journal, now()
-        environment, lock = await self._prepare(release)
+        with self.phase("environment"):
+            environment, lock = await self._prepare(release)
         packages = dict(lock.packages)
         journal.later(
             lambda entries: entries.advance(
@@ -120,11 +135,13 @@ class Deployment:
             )
         )
         self._say("starting")
-        crew = await self._start(made.spec(release, environment.id, self._shop.folders), made.folder)
+        with self.phase("start"):
+            crew = await self._start(made.spec(release, environment.id, self._shop.folders), made.folder)
         journal.later(lambda entries: entries.advance(release, Phase.STARTED, now()))
         try:
             if self.wanted.manifest.gate == "tests":
-                report = await self._play(crew)
+                with self.phase("suite"):
+                    report = await self._play(crew)
                 if report.verdict is not Verdict.PASSED:
                     raise refusal(report)
                 journal.later(lambda entries: entries.advance(release, Phase.TESTED, now()))

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Literal
@@ -19,12 +19,14 @@ from reconciler.control.fuzzing import fuzz_beside, nothing_played, with_finding
 from reconciler.control.live import Live
 from reconciler.control.memory import NOTHING, Memory
 from reconciler.control.stage import Stage
+from reconciler.control.stopwatch import Stopwatch
 from reconciler.control.traffic import Traffic
 from reconciler.control.wanted import Wanted
 from reconciler.model.failure import Failure, Reason, Stalled, Wait
 from reconciler.model.names import Digest, EnvironmentId, ReleaseId, ServiceName, SyncId
 from reconciler.model.notice import Kind
 from reconciler.model.plan import Running
+from reconciler.model.status import PhaseTime
 from reconciler.model.verdict import Report
 from reconciler.model.word import Word
 from reconciler.source.tree import Tree
@@ -42,6 +44,8 @@ PROBLEMS_TOLD = 20
 class Outcome:
     state: Literal["done", "failed", "superseded"]
     failure: Failure | None = None
+    phases: tuple[PhaseTime, ...] = ()
+    """How long each step took."""
 
 
 DONE = Outcome("done")
@@ -76,6 +80,7 @@ class Lane:
         self.stage = Stage(self.account, prefix, shop.journal, traffic)
         self._shop = shop
         self._retry = retry
+        self._watch = Stopwatch()
         self._retries = 0
         self._retry_at: asyncio.TimerHandle | None = None
         self._aim: Digest | None = None
@@ -232,11 +237,11 @@ class Lane:
     ) -> Outcome:
         """The one place where what goes wrong with a service becomes something to tell."""
         try:
-            return await work()
+            return self._timed(await work())
         except asyncio.CancelledError:
-            return SUPERSEDED
+            return self._timed(SUPERSEDED)
         except Failure as failure:
-            return failed(failure)
+            return self._timed(failed(failure))
         except StoreUnusable as unusable:
             return failed(Wait(Reason.START_FAILED, str(unusable)))
         except OSError as error:
@@ -248,9 +253,13 @@ class Lane:
             self.account.syncing = self.account.candidate = None
             self.account.tell()
 
+    def _timed(self, outcome: Outcome) -> Outcome:
+        return replace(outcome, phases=tuple(self._watch.phases))
+
     async def _deploy_after(self, before: Work | None, order: Order) -> Outcome:
         if before is not None:
             await asyncio.wait([before])
+        self._watch = Stopwatch()
         await self._wait_for(order.after)
         return await self._deploy(order)
 
@@ -272,11 +281,13 @@ class Lane:
         self.say("preparing")
         await self.stage.refuse(order.wanted.prefix, "starting", f"{self.name} is starting")
         deployment = Deployment(self._shop, order.wanted, order.open_tree, order.sync, self)
+        self._watch = deployment.watch
         try:
             candidate = await deployment.prove()
             live = Live.from_candidate(candidate, order.wanted.ingredients, datetime.now(UTC))
             try:
-                await self._whole(self._switch(order.wanted, live))
+                with deployment.phase("switch"):
+                    await self._whole(self._switch(order.wanted, live))
             except BaseException as error:
                 if self.stage.live is not live:
                     await asyncio.shield(deployment.throw_away(candidate, error))

@@ -127,6 +127,7 @@ class Loop:
             actions = self._plan(reading)
         self.seen = Seen(str(revision), self.seen.applied, None, reading)
         self._journal.later(lambda entries: entries.record_revision(request.sync, revision))
+        self._shop.commits.note(revision.sha)
         self._tell_plan(request, reading, actions)
         await self._announce(actions, reading)
         await self._traffic.know(reading.mount)
@@ -261,6 +262,7 @@ class Loop:
             if work:
                 await asyncio.wait(work.values())
         outcomes = {name: outcome_of(task) for name, task in work.items()}
+        watch.phases.extend(phase for outcome in outcomes.values() for phase in outcome.phases)
         for name in work:
             self._look_back(name)
         if any(outcome.state == "done" for outcome in outcomes.values()):
@@ -351,7 +353,8 @@ class Loop:
             log.exception("a sync could not be written down", extra={"sync": request.sync})
         else:
             self.last_sync = row if self._is_newest(request) else self.last_sync
-        told: dict[str, Any] = {"state": state, "seconds": sum(phase.seconds for phase in watch.phases)}
+        seconds = sum(phase.seconds for phase in watch.phases if phase.service is None)
+        told: dict[str, Any] = {"state": state, "seconds": seconds}
         told.update(Counter(one.outcome for one in actions))
         self._feed.happened(Kind.SYNC_FINISHED, message or state, sync=request.sync, revision=revision, data=told)
         self.first_sync_finished.set()

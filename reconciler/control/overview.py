@@ -5,25 +5,26 @@ Implements what `reconciler.api` asks for. Shows nothing that a status model doe
 
 import platform as machine
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from reconciler import __version__
 from reconciler.control.actions import Actions
 from reconciler.control.boot import PAST_SEARCHED, newest_report
+from reconciler.control.commits import Commits
+from reconciler.control.history import History, commit_status, event_status, sync_status
 from reconciler.control.lane import Lane
 from reconciler.control.live import Live
 from reconciler.control.loop import Loop, Seen
-from reconciler.control.planning import Planner, problem_status
+from reconciler.control.planning import Planner, contract_of, problem_status
 from reconciler.control.tokens import Tokens
 from reconciler.model.failure import Failure, Reason
 from reconciler.model.names import ServiceName, SyncId
 from reconciler.model.status import (
     Condition,
     EnvironmentStatus,
-    EventStatus,
     PlanStatus,
     PlatformStatus,
     ReleaseStatus,
@@ -36,7 +37,6 @@ from reconciler.model.status import (
 from reconciler.model.verdict import Report
 from reconciler.source.mirror import Mirror
 from reconciler.store.journal import Journal
-from reconciler.store.rows import ReleaseRow, SyncRow
 from reconciler.worker.process import Worker
 
 
@@ -50,6 +50,8 @@ class Overview:
         planner: Planner,
         actions: Actions,
         keys: Tokens,
+        commits: Commits,
+        history: History,
     ) -> None:
         self._loop = loop
         self._mirror = mirror
@@ -58,6 +60,8 @@ class Overview:
         self._planner = planner
         self.actions = actions
         self.keys = keys
+        self.history = history
+        self._commits = commits
         self._started_at = datetime.now(UTC)
         self._source: Condition | None = None
 
@@ -77,17 +81,20 @@ class Overview:
             revision_applied=seen.applied,
             services=len(self._loop.lanes),
             counts=dict(sorted(counts.items())),
-            last_sync=_sync(self._loop.last_sync) if self._loop.last_sync else None,
+            last_sync=self._last_sync(),
             ready=self.ready(),
             started_at=self._started_at,
         )
 
     def services(self) -> Sequence[ServiceStatus]:
-        return [_service(lane, self._loop.seen) for _, lane in sorted(self._loop.lanes.items())]
+        return [self._service(lane) for _, lane in sorted(self._loop.lanes.items())]
 
     def service(self, name: str) -> ServiceStatus | None:
         lane = self._loop.lanes.get(ServiceName(name))
-        return _service(lane, self._loop.seen) if lane is not None else None
+        return self._service(lane) if lane is not None else None
+
+    def _service(self, lane: Lane) -> ServiceStatus:
+        return _service(lane, self._loop.seen, self._commits)
 
     def logs(self, name: str) -> Path | None:
         return self._logs / name if name in self._loop.lanes else None
@@ -104,26 +111,25 @@ class Overview:
         request = await self._loop.triggers.ask(kind, actor, retry=retry)
         return await self._known(request.sync)
 
-    async def sync(self, sync: str) -> SyncStatus | None:
-        row = await self._journal.sync(SyncId(sync))
-        return _sync(row) if row is not None else None
-
-    async def syncs(self, limit: int, after: str | None) -> tuple[Sequence[SyncStatus], int]:
-        page = await self._journal.syncs(limit, after)
-        return [_sync(row) for row in page.items], page.total
-
-    async def releases(self, name: str, limit: int, after: str | None) -> tuple[Sequence[ReleaseStatus], int]:
-        page = await self._journal.releases(ServiceName(name), limit, after)
-        return [_release_row(row) for row in page.items], page.total
+    async def contract(self, name: str) -> Mapping[str, Any] | None:
+        live = self._loop.lanes[ServiceName(name)].stage.live
+        return await contract_of(live.crew) if live is not None else None
 
     async def plan(self, ref: str | None, *, routes: bool) -> PlanStatus:
         return await self._planner.plan(ref, routes=routes)
 
     async def _known(self, sync: SyncId) -> SyncStatus:
-        row = await self._journal.sync(sync)
-        if row is None:
+        told = await self.history.sync(sync)
+        if told is None:
             raise AssertionError(f"sync {sync} was just begun")
-        return _sync(row)
+        return told
+
+    def _last_sync(self) -> SyncStatus | None:
+        row = self._loop.last_sync
+        if row is None:
+            return None
+        commit = self._commits.at_hand(row.revision)
+        return sync_status(row, {commit.sha: commit} if commit is not None else {})
 
     def _source_condition(self) -> Condition:
         """Whether git could be followed; `since` moves when the answer does."""
@@ -149,7 +155,7 @@ def _true(lane: Lane) -> tuple[Condition, ...]:
     return tuple(condition for condition in lane.account.conditions if condition.status == "True")
 
 
-def _service(lane: Lane, seen: Seen) -> ServiceStatus:
+def _service(lane: Lane, seen: Seen, commits: Commits) -> ServiceStatus:
     live, account = lane.stage.live, lane.account
     trouble = account.trouble
     # A service that a revision did not touch follows it all the same, without anybody having had to say so.
@@ -160,7 +166,7 @@ def _service(lane: Lane, seen: Seen) -> ServiceStatus:
         description=live.recipe.description if live else None,
         path=f"{lane.stage.prefix}/",
         conditions=account.conditions,
-        live=_live(live) if live else None,
+        live=_live(live, commits) if live else None,
         candidate=account.candidate,
         revision_attempted=attempted,
         revision_applied=attempted if in_step and account.word.held is None else account.applied,
@@ -170,7 +176,7 @@ def _service(lane: Lane, seen: Seen) -> ServiceStatus:
         suite=_suite(account.report) if account.report else None,
         problems=tuple(problem_status(problem) for problem in trouble.problems) if trouble else (),
         detail=trouble.detail if trouble else None,
-        events=tuple(EventStatus(**asdict(event)) for event in account.events),
+        events=tuple(map(event_status, account.events)),
     )
 
 
@@ -178,11 +184,13 @@ def _suite(report: Report) -> SuiteStatus:
     return SuiteStatus(verdict=report.verdict.value, summary=report.summary, flaky=report.flaky, release=report.release)
 
 
-def _live(live: Live) -> ReleaseStatus:
+def _live(live: Live, commits: Commits) -> ReleaseStatus:
     return ReleaseStatus(
         id=live.release,
         digest=live.ingredients.digest,
         revision=live.recipe.revision,
+        commit=commit_status(commits.at_hand(live.recipe.revision)),
+        environment=live.environment,
         phase="live",
         created_at=live.created_at,
         live_at=live.since,
@@ -197,36 +205,4 @@ def _worker(worker: Worker, restarts: int) -> WorkerStatus:
         state=worker.state,
         started_at=worker.started_at,
         restarts=restarts,
-    )
-
-
-def _sync(row: SyncRow) -> SyncStatus:
-    return SyncStatus.model_validate(
-        {
-            "id": row.id,
-            "trigger": row.trigger,
-            "revision": row.revision,
-            "state": row.state,
-            "requested_at": row.requested_at,
-            "started_at": row.started_at,
-            "finished_at": row.finished_at,
-            "message": row.message,
-            "actions": row.actions,
-            "kept": row.kept,
-            "phases": row.phases,
-        }
-    )
-
-
-def _release_row(row: ReleaseRow) -> ReleaseStatus:
-    return ReleaseStatus(
-        id=row.id,
-        digest=row.digest,
-        revision=row.revision,
-        phase=row.phase,
-        reason=row.reason,
-        message=row.message,
-        created_at=row.created_at,
-        live_at=row.live_at,
-        retired_at=row.retired_at,
     )

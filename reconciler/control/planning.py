@@ -111,7 +111,7 @@ def trial_side(
 
     async def contract() -> Document | None:
         async with room.start(wanted, open_tree, say) as crew:
-            return await _contract(crew)
+            return await contract_of(crew)
 
     return Side(wanted.prefix, packages, contract)
 
@@ -236,10 +236,10 @@ def _live_side(live: Live) -> Side:
     async def packages() -> Mapping[str, str]:
         return live.packages
 
-    return Side(live.recipe.prefix, packages, partial(_contract, live.crew))
+    return Side(live.recipe.prefix, packages, partial(contract_of, live.crew))
 
 
-async def _contract(crew: Crew) -> Document | None:
+async def contract_of(crew: Crew) -> Document | None:
     call = Call("GET", crew.spec.prefix + WHERE, (("X-Request-Id", "plan"),))
     for worker in crew.ready[:1]:
         try:

@@ -40,16 +40,71 @@ class ProblemStatus(Told):
     remedy: str | None = None
 
 
+class CommitStatus(Told):
+    sha: str
+    author: str
+    subject: str
+    at: datetime | None
+    """When it was committed, as the committer's clock had it."""
+
+
+class PhaseTime(Told):
+    name: str
+    service: str | None = None
+    started_at: datetime
+    seconds: float
+
+
 class ReleaseStatus(Told):
     id: str
     digest: str
     revision: str
+    commit: CommitStatus | None = None
     phase: str
     reason: str | None = None
     message: str | None = None
+    verdict: Literal["passed", "failed", "inconclusive"] | None = None
+    sync: str | None = None
+    environment: str | None = None
+    phases: tuple[PhaseTime, ...] = ()
+    """How long each step of its way took."""
     created_at: datetime
     live_at: datetime | None = None
     retired_at: datetime | None = None
+
+
+class ReleaseDetail(ReleaseStatus):
+    """One release with everything that is known of it."""
+
+    packages: dict[str, str]
+    routes_at: str | None
+    """Where it answers, or answered, on the services port."""
+    problems: tuple["ProblemStatus", ...] = ()
+    detail: str | None = None
+
+
+class Comparison(Told):
+    """What differs between two releases of a service."""
+
+    before: ReleaseStatus
+    after: ReleaseStatus
+    moved: tuple[str, ...]
+    """Which parts of the digest: code, shared, environment, configuration, secrets."""
+    packages: tuple["PackageStatus", ...]
+
+
+class DeliveryStatus(Told):
+    """How often, how fast and how safely a service is released, over its last releases."""
+
+    since: datetime | None
+    """The oldest release that counts."""
+    attempts: int
+    deploys: int
+    lead_time: float | None
+    """From commit to live, in seconds; the median."""
+    failure_share: float | None
+    time_to_restore: float | None
+    """From a failure to the next release that is good, in seconds; the median."""
 
 
 class WorkerStatus(Told):
@@ -123,13 +178,6 @@ class ServiceStatus(Told):
     events: tuple[EventStatus, ...] = ()
 
 
-class PhaseTime(Told):
-    name: str
-    service: str | None = None
-    started_at: datetime
-    seconds: float
-
-
 class ActionStatus(Told):
     service: str
     verb: Literal["start", "replace", "remove", "keep", "hold"]
@@ -143,6 +191,7 @@ class SyncStatus(Told):
     id: str
     trigger: str
     revision: str | None
+    commit: CommitStatus | None = None
     state: Literal["waiting", "running", "done", "failed", "superseded"]
     requested_at: datetime
     started_at: datetime | None = None

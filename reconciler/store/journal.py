@@ -13,6 +13,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection
 
 from reconciler.store.access import AccessEntries
+from reconciler.store.commits import CommitEntries
 from reconciler.store.events import EventEntries
 from reconciler.store.opening import open_database
 from reconciler.store.secrets import SecretEntries
@@ -25,7 +26,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Transaction(SyncEntries, ServiceEntries, WorkerEntries, SecretEntries, AccessEntries, EventEntries):
+class Transaction(
+    SyncEntries, ServiceEntries, WorkerEntries, SecretEntries, AccessEntries, CommitEntries, EventEntries
+):
     """Everything that can be read and written, inside one transaction."""
 
 
@@ -108,6 +111,9 @@ class Journal:
     revoke_token = _alone(Transaction.revoke_token)
     audit = _alone(Transaction.audit)
     audits = _alone(Transaction.audits)
+
+    note_commit = _alone(Transaction.note_commit)
+    commits = _alone(Transaction.commits)
 
     event = _alone(Transaction.event)
     events = _alone(Transaction.events)

@@ -169,6 +169,14 @@ class AuditRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CommitRow:
+    sha: str
+    author: str
+    subject: str
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceRow:
     attempted: str | None
     applied: str | None

@@ -231,6 +231,17 @@ class Audit(Table):
     status: Mapped[int]
 
 
+class Commit(Table):
+    __tablename__ = "commits"
+    __table_args__ = (Index(None, "number"),)
+
+    sha: Mapped[str] = mapped_column(String(64), primary_key=True)
+    number: Mapped[int]
+    author: Mapped[str]
+    subject: Mapped[str]
+    at: Mapped[datetime | None]
+
+
 class Source(Table):
     """One row: what is known of the source as a whole."""
 

@@ -1,24 +1,29 @@
 """A platform to ask: fixed answers from memory, in the shape that control gives."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from reconciler.api.platform import UnknownRevision
+from reconciler.control.feed import Listener
 from reconciler.control.tokens import Tokens
 from reconciler.model.refusal import Refusal, Unknown
 from reconciler.model.status import (
     ActionStatus,
     ActionTaken,
+    Comparison,
     Condition,
     ConditionType,
+    DeliveryStatus,
     EnvironmentStatus,
     EventStatus,
     PlannedAction,
     PlanStatus,
     PlatformStatus,
     ProblemStatus,
+    ReleaseDetail,
     ReleaseStatus,
     ServiceStatus,
     SourceStatus,
@@ -68,6 +73,15 @@ def condition(
 def release(name: str, number: int, **changes: Any) -> ReleaseStatus:
     given = {"id": f"{name}-{number}", "digest": "d" * 64, "revision": REVISION, "phase": "live", "created_at": SINCE}
     return ReleaseStatus(**{**given, "live_at": SINCE, **changes})
+
+
+released = release
+
+
+def happened(number: int, service: str | None = "tasks") -> EventStatus:
+    return EventStatus(
+        id=number, at=SINCE, kind="ReleaseSwitched", service=service, release=None, message=f"number {number}"
+    )
 
 
 def service(name: str, *conditions: Condition, **changes: Any) -> ServiceStatus:
@@ -175,6 +189,55 @@ class Book:
         pass
 
 
+class Past:
+    """What was, as fixed as everything else; and listeners for tests to tell things to."""
+
+    def __init__(self, platform: "Still") -> None:
+        self._platform = platform
+        self.listeners: list[Listener] = []
+        self.told = [happened(number) for number in range(1, 4)]
+
+    async def sync(self, sync: str) -> SyncStatus | None:
+        return next((each for each in self._platform.past if each.id == sync), None)
+
+    async def syncs(self, limit: int, after: str | None) -> tuple[Sequence[SyncStatus], int]:
+        past = self._platform.past
+        ids = [each.id for each in past]
+        start = ids.index(after) + 1 if after in ids else 0
+        return past[start : start + limit], len(past)
+
+    async def releases(self, name: str, limit: int, after: str | None) -> tuple[Sequence[ReleaseStatus], int]:
+        every = [release(name, 2, phase="failed", reason="TestsFailed", message="2 of 5 cases"), release(name, 1)]
+        start = [each.id for each in every].index(after) + 1 if after else 0
+        return every[start : start + limit], len(every)
+
+    async def release(self, name: str, release: str) -> ReleaseDetail:
+        if release not in (f"{name}-1", f"{name}-2"):
+            raise Unknown(f"{name} has no release {release}")
+        told = released(name, int(release.rpartition("-")[2]))
+        return ReleaseDetail(**told.model_dump(), packages={"fastapi": "0.165.0"}, routes_at=f"/api/{name}/")
+
+    async def compare(self, name: str, before: str, after: str) -> Comparison:
+        old, new = await self.release(name, before), await self.release(name, after)
+        return Comparison(before=old, after=new, moved=("code",), packages=())
+
+    async def delivery(self, name: str) -> DeliveryStatus:
+        return DeliveryStatus(
+            since=SINCE, attempts=2, deploys=1, lead_time=4.0, failure_share=0.5, time_to_restore=None
+        )
+
+    async def events(self, after: int, service: str | None, limit: int) -> Sequence[EventStatus]:
+        return [each for each in self.told if each.id > after and service in (None, each.service)][:limit]
+
+    async def last_events(self, limit: int, service: str | None) -> Sequence[EventStatus]:
+        return [each for each in self.told if service in (None, each.service)][-limit:]
+
+    @contextmanager
+    def listen(self) -> Iterator[Listener]:
+        self.listeners.append(Listener())
+        yield self.listeners[-1]
+
+
 class Still:
     """A platform in which nothing happens but what a test does to it."""
 
@@ -183,7 +246,8 @@ class Still:
         self.folder = logs
         self.is_ready = True
         self.source_is_good = True
-        self.history = [sync(number) for number in range(syncs, 0, -1)]
+        self.past = [sync(number) for number in range(syncs, 0, -1)]
+        self.history = Past(self)
         self.asked: list[tuple[str, str, bool]] = []
         self.actions = Wishes(self)
         self.book = Book()
@@ -204,7 +268,7 @@ class Still:
             revision_applied=REVISION,
             services=len(self.all),
             counts={"Ready": len(self.all)},
-            last_sync=self.history[0] if self.history else None,
+            last_sync=self.past[0] if self.past else None,
             ready=self.is_ready,
             started_at=SINCE,
         )
@@ -223,21 +287,11 @@ class Still:
 
     async def request_sync(self, kind: str, actor: str, retry: bool = False) -> SyncStatus:
         self.asked.append((kind, actor, retry))
-        self.history.insert(0, sync(len(self.history) + 1, "waiting"))
-        return self.history[0]
+        self.past.insert(0, sync(len(self.past) + 1, "waiting"))
+        return self.past[0]
 
-    async def sync(self, sync: str) -> SyncStatus | None:
-        return next((each for each in self.history if each.id == sync), None)
-
-    async def syncs(self, limit: int, after: str | None) -> tuple[Sequence[SyncStatus], int]:
-        ids = [each.id for each in self.history]
-        start = ids.index(after) + 1 if after in ids else 0
-        return self.history[start : start + limit], len(self.history)
-
-    async def releases(self, name: str, limit: int, after: str | None) -> tuple[Sequence[ReleaseStatus], int]:
-        every = [release(name, 2, phase="failed", reason="TestsFailed", message="2 of 5 cases"), release(name, 1)]
-        start = [each.id for each in every].index(after) + 1 if after else 0
-        return every[start : start + limit], len(every)
+    async def contract(self, name: str) -> dict[str, Any] | None:
+        return {"openapi": "3.1.0", "paths": {}} if name != "plain" else None
 
     async def plan(self, ref: str | None, *, routes: bool) -> PlanStatus:
         if ref == "unknown":

@@ -13,9 +13,17 @@ from tests.api.asking import BAD, GOOD, TOKEN, ask, client, get
 from tests.api.platform import Still, condition, failing, service, sync
 
 OPEN = {"/healthz", "/readyz", "/openapi.json"}
-KNOWN = {"{name}": "tasks", "{sync}": "sync-1", "{token}": "0123456789ab"}
+KNOWN = {
+    "{name}": "tasks",
+    "{sync}": "sync-1",
+    "{token}": "0123456789ab",
+    "{release}": "tasks-1",
+    "{before}": "tasks-1",
+    "{after}": "tasks-2",
+}
 BODIES = {"/v1/tokens": {"name": "ci", "scopes": ["read"]}}
-ANSWERS = {("DELETE", "/v1/tokens/{token}"): 404}
+ENDLESS = {"/v1/events"}
+ANSWERS = {("GET", "/v1/events"): 422, ("DELETE", "/v1/tokens/{token}"): 404}
 
 
 def small() -> Still:
@@ -45,7 +53,9 @@ def test_every_endpoint_wants_a_token_but_the_open_ones(method: str, path: str) 
             body = BODIES.get(path) if method == "POST" else None
             none = await asked.request(method, filled(path), json=body)
             bad = await asked.request(method, filled(path), headers=BAD, json=body)
-            good = await asked.request(method, filled(path), headers=GOOD, json=body)
+            # What goes on for ever is asked in a way that it refuses.
+            end = {"after": "nothing"} if path in ENDLESS else None
+            good = await asked.request(method, filled(path), headers=GOOD, json=body, params=end)
         assert good.status_code in (200, 201, 202, ANSWERS.get((method, path)))
         expected = good.status_code if path in OPEN else 401
         assert (none.status_code, bad.status_code) == (expected, expected)
@@ -69,7 +79,8 @@ def test_every_answer_has_a_model_in_the_openapi_document() -> None:
         for method, operation in item.items():
             for status, response in operation["responses"].items():
                 for kind, content in response.get("content", {}).items():
-                    if "json" in kind and not kind.endswith("ndjson"):
+                    # A service's own document is its own business.
+                    if "json" in kind and not kind.endswith("ndjson") and not path.endswith("openapi.json"):
                         assert "$ref" in content["schema"], f"{method} {path} {status}"
     text = str(document)
     assert "HTTPValidationError" not in text.replace("components", "")
@@ -206,7 +217,7 @@ def test_histories_are_newest_first_page_by_page(path: str, ids: str) -> None:
             after = f"&after={page['next']}"
 
     platform = small()
-    platform.history = [sync(2), sync(1)]
+    platform.past = [sync(2), sync(1)]
     assert ask(platform, scenario) == [f"{ids}2", f"{ids}1"]
 
 

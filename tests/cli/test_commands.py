@@ -150,7 +150,7 @@ def test_sync_wait_tells_what_became_of_it(
         until_sync(lambda: platform.asked, what="the sync asked for")
         action = {"service": "tasks", "verb": "replace", "why": "code changed", "outcome": outcome}
         actions = [ActionStatus.model_validate(action)] if outcome else []
-        platform.history[0] = sync(4, state, *actions)
+        platform.past[0] = sync(4, state, *actions)
 
     thread = threading.Thread(target=finish)
     thread.start()
@@ -164,8 +164,8 @@ def test_sync_wait_tells_what_became_of_it(
 def test_sync_wait_goes_on_with_the_one_that_took_its_place(platform: Still, data: Path) -> None:
     def supersede() -> None:
         until_sync(lambda: platform.asked, what="the sync asked for")
-        platform.history[0] = sync(4, "superseded")
-        platform.history.insert(0, sync(5, "done", message="the newer one"))
+        platform.past[0] = sync(4, "superseded")
+        platform.past.insert(0, sync(5, "done", message="the newer one"))
 
     thread = threading.Thread(target=supersede)
     thread.start()

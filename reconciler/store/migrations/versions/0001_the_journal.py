@@ -25,6 +25,16 @@ def upgrade() -> None:
     )
     _only_append("audit")
     op.create_table(
+        "commits",
+        sa.Column("sha", sa.String(length=64), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("author", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("sha", name=op.f("pk_commits")),
+    )
+    op.create_index(op.f("ix_commits_number"), "commits", ["number"], unique=False)
+    op.create_table(
         "events",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
