@@ -43,6 +43,7 @@ from reconciler.control.reading import Reader
 from reconciler.control.rewritten import say_rewritten
 from reconciler.control.tokens import Tokens
 from reconciler.control.traffic import Traffic
+from reconciler.control.veil import Veil
 from reconciler.data_folder import read_admin_token
 from reconciler.environment import Environments
 from reconciler.listener import url
@@ -75,17 +76,18 @@ class Place:
 
 
 def main() -> int:
-    terminal.configure()
+    veil = Veil()
+    terminal.configure(redact=veil.text)
     place, settings = _arguments(sys.argv[1:])
     try:
-        return asyncio.run(serve(place, settings))
+        return asyncio.run(serve(place, settings, veil))
     except (Failure, StoreUnusable) as wrong:
         print(f"reconciler: {wrong}", file=sys.stderr)  # noqa: T201 - the operator's one line
         # On a full disk workers and gateway go on; control is started again until there is room.
         return DIED if isinstance(wrong, StoreUnusable) and wrong.may_pass else WRONG
 
 
-async def serve(place: Place, settings: Settings) -> int:
+async def serve(place: Place, settings: Settings, veil: Veil) -> int:
     stop = _listen_for_the_end(place.lifeline)
     folders = Folders(settings.data.absolute(), place.run)
     mirror = Mirror(settings.repository, settings.branch, folders.mirrors / _mirror_name(settings))
@@ -94,7 +96,7 @@ async def serve(place: Place, settings: Settings) -> int:
         journal = Journal(folders.journal)
         await journal.open()
         stack.push_async_callback(journal.close)
-        feed = Feed(journal)
+        feed = Feed(journal, veil)
         stack.push_async_callback(feed.settle)
         mirror.on_rewritten = partial(say_rewritten, feed, settings.branch)
         await mirror.open()
@@ -105,7 +107,7 @@ async def serve(place: Place, settings: Settings) -> int:
         zygotes = Zygotes(Nursery(place.run, folders.logs / "reconciler", place.lifeline))
         engine = LocalEngine(zygotes, Ledger(journal), partial(WorkerSockets.fresh, place.run))
         traffic = Traffic(place.run)
-        gate = Gate(Shelf(), folders, url(settings.host, settings.port))
+        gate = Gate(Shelf(), folders, url(settings.host, settings.port), veil)
         starts = asyncio.Semaphore(2 * (os.cpu_count() or 2))
         shop = Workshop(journal, feed, Commits(mirror, journal), environments, engine, gate, folders, starts)
         reader = Reader(gate.shelf, settings.allow_urls)

@@ -1,11 +1,12 @@
 """How the platform talks on its own terminal: one line when something changes.
 
 A line is a moment, the service it is about, a constant sentence, and the facts beside it; so it reads well and
-can still be searched. Text that comes from elsewhere has its control characters taken out.
+can still be searched. Text that comes from elsewhere has its secrets and its control characters taken out.
 """
 
 import logging
 import sys
+from collections.abc import Callable
 from datetime import datetime
 from typing import TextIO
 
@@ -15,27 +16,28 @@ PLATFORM = "reconciler"
 
 
 class Line(logging.Formatter):
-    def __init__(self, *, colour: bool) -> None:
+    def __init__(self, *, colour: bool, redact: Callable[[str], str] = str) -> None:
         super().__init__()
         self._colour = colour
+        self._redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
         who = getattr(record, "service", None) or PLATFORM
         facts = "".join(f"  {name}={getattr(record, name)}" for name in FACTS if getattr(record, name, None))
-        text = printable(f"{record.getMessage()}{facts}")
+        text = printable(self._redact(f"{record.getMessage()}{facts}"))
         line = f"{self._paint(DIM, moment)}  {printable(str(who)):<12} {self._paint(_shade(record.levelno), text)}"
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            line += "\n" + self._redact(self.formatException(record.exc_info))
         return line
 
     def _paint(self, shade: str, text: str) -> str:
         return f"{shade}{text}\x1b[0m" if self._colour and shade else text
 
 
-def configure(stream: TextIO = sys.stderr) -> None:
+def configure(stream: TextIO = sys.stderr, redact: Callable[[str], str] = str) -> None:
     speaker = logging.StreamHandler(stream)
-    speaker.setFormatter(Line(colour=stream.isatty()))
+    speaker.setFormatter(Line(colour=stream.isatty(), redact=redact))
     root = logging.getLogger()
     root.handlers[:] = [speaker]
     root.setLevel(logging.WARNING)

@@ -16,6 +16,7 @@ from reconciler.control.gate import Gate, Shelf
 from reconciler.control.reading import TEXT_LIMIT, Reader
 from reconciler.control.remarks import hidden_problems, unknown_dependencies
 from reconciler.control.trial import OpenTree, TrialFolders, trials
+from reconciler.control.veil import Veil
 from reconciler.control.wanted import Reading, Unfit, Wanted, Wish
 from reconciler.environment import Environments
 from reconciler.model.failure import Failure, Stalled
@@ -122,7 +123,7 @@ async def try_all(
     say: Say,
 ) -> tuple[Checked, ...]:
     """Start every service that is meant, play its suites, and throw it away. A few at a time."""
-    gate = Gate(Shelf(), folders, "http://127.0.0.1:8000")
+    gate = Gate(Shelf(), folders, "http://127.0.0.1:8000", Veil())
     async with trials(folders, environments) as room:
 
         async def one(wanted: Wanted) -> Checked:

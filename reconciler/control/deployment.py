@@ -204,6 +204,7 @@ class Deployment:
         await self._record(candidate.release, _as_failure(error))
 
     async def _record(self, release: ReleaseId, failure: Failure) -> None:
+        self._shop.gate.veil.failure(failure)
         try:
             await self._shop.journal.fail(
                 release,

@@ -1,6 +1,7 @@
 """Everything that happens, in the order in which it happened, for whoever listens.
 
-Events are written down before anybody hears of them, so that a listener who comes back can ask for what it missed.
+No secret passes: what is told here goes to terminals, forges and databases. Events are written down before anybody
+hears of them, so that a listener who comes back can ask for what it missed.
 Nobody who tells something waits for those who listen: a listener that does not keep up loses the oldest notices and
 is told so.
 """
@@ -14,6 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from reconciler.control.veil import Veil
 from reconciler.model.names import ReleaseId, ServiceName, SyncId
 from reconciler.model.notice import Kind, Notice
 from reconciler.store.journal import Journal
@@ -56,8 +58,9 @@ class Listener:
 
 
 class Feed:
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, veil: Veil) -> None:
         self._journal = journal
+        self._veil = veil
         self._listeners: set[Listener] = set()
         self._untold: deque[tuple[Notice, Written | None]] = deque()
         self._telling: asyncio.Task[None] | None = None
@@ -120,7 +123,8 @@ class Feed:
             await asyncio.wait([self._telling])
 
     def _enqueue(self, notice: Notice, written: Written | None) -> None:
-        self._untold.append((notice, written))
+        veiled = replace(notice, message=self._veil.text(notice.message), data=self._veil.plain(notice.data))
+        self._untold.append((veiled, written))
         if self._telling is None or self._telling.done():
             self._telling = asyncio.create_task(self._tell())
 

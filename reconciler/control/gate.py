@@ -14,6 +14,7 @@ from typing import Any
 from reconciler.control.folders import Folders
 from reconciler.control.output import lines_of_request
 from reconciler.control.recipe import Recipe, Tests
+from reconciler.control.veil import Veil
 from reconciler.control.wanted import Wanted
 from reconciler.model.document import Document, load
 from reconciler.model.failure import Reason, Stalled
@@ -59,6 +60,7 @@ class Gate:
     folders: Folders
     public: str
     """Where people reach the services, for the `curl` lines of a report."""
+    veil: Veil
 
     async def play(self, wanted: Wanted, crew: Crew, tree: Tree) -> Report:
         """Ask a candidate everything that its manifest declares."""
@@ -79,7 +81,7 @@ class Gate:
             raise Stalled(Reason.START_FAILED, f"{crew.spec.release} ended before it was fuzzed")
         spec, private = crew.spec, str(crew.ready[0].sockets.private)
         target = Target(private, spec.prefix, spec.service, spec.release, self.public)
-        return await fuzz(target, f"{wanted.folder}/{MANIFEST}")
+        return await fuzz(target, f"{wanted.folder}/{MANIFEST}", redact=self.veil.text)
 
     async def play_again(self, digest: Digest, recipe: Recipe, crew: Crew) -> Report:
         """Ask what serves, as it was asked before it did; needs no git. Raises `Invalid` for a suite of older rules."""
@@ -97,7 +99,7 @@ class Gate:
             return None
         spec = crew.spec
         target = Target("", spec.prefix, spec.service, spec.release, self.public)
-        result = await play_smoke(smoke, target)
+        result = await play_smoke(smoke, target, redact=self.veil.text)
         if result.verdict is not Verdict.FAILED:
             return None
         report = Report(spec.service, spec.release, result.verdict, (result,), result.seconds)
@@ -111,7 +113,7 @@ class Gate:
             raise Stalled(Reason.START_FAILED, f"{crew.spec.release} ended before its suite was played")
         spec, private = crew.spec, str(crew.ready[0].sockets.private)
         target = Target(private, spec.prefix, spec.service, spec.release, self.public)
-        report = await play(suites.suites, target, logs=self._lines(spec.service))
+        report = await play(suites.suites, target, redact=self.veil.text, logs=self._lines(spec.service))
         if not suites.pytest_files or report.verdict is not Verdict.PASSED:
             return report
         async with relay(private) as port:
@@ -123,7 +125,7 @@ class Gate:
                 environ=environ,
                 shown=folder,
             )
-            slow = await run_pytest(run, target)
+            slow = await run_pytest(run, target, redact=self.veil.text)
         return replace(slow, suites=(*report.suites, *slow.suites), seconds=report.seconds + slow.seconds)
 
     def _lines(self, service: ServiceName) -> Lines:

@@ -148,6 +148,8 @@ class Lane:
         account = self.account
         account.attempted = revision
         account.suspended = suspended
+        if failure is not None:
+            failure = self._shop.gate.veil.failure(failure)
         account.trouble = None if suspended else failure or account.trouble
         account.tell()
 
@@ -241,7 +243,7 @@ class Lane:
         except asyncio.CancelledError:
             return self._timed(SUPERSEDED)
         except Failure as failure:
-            return self._timed(failed(failure))
+            return self._timed(failed(self._shop.gate.veil.failure(failure)))
         except StoreUnusable as unusable:
             return failed(Wait(Reason.START_FAILED, str(unusable)))
         except OSError as error:

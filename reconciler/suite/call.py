@@ -108,7 +108,7 @@ def _curl_body(call: Call) -> Iterator[str]:
 
 def _target(request: Request, scope: Scope) -> str:
     path = request.path.text(scope)
-    if problem := path_problem(path) or (None if path.startswith("/") else f"`{path[:80]}` must begin with a slash"):
+    if problem := path_problem(path) or (None if path.startswith("/") else f"`{path}` must begin with a slash"):
         raise Impossible(problem)
     path = path.partition("#")[0]
     if not request.query:

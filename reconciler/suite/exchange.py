@@ -112,7 +112,7 @@ def _request(client: httpx.AsyncClient, call: Call) -> httpx.Request:
             data.setdefault(name, []).append(value)
         return client.build_request(call.method, HOST + call.target, headers=headers, data=data, files=files)
     except httpx.InvalidURL as error:
-        raise Impossible(f"`{call.target[:80]}` cannot be asked for: {error}") from None
+        raise Impossible(f"`{call.target}` cannot be asked for: {error}") from None
 
 
 def _with_cookies(client: httpx.AsyncClient, request: httpx.Request, call: Call) -> httpx.Request:

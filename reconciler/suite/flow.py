@@ -73,7 +73,7 @@ class Flow:
             await self._play_setup()
             await self._play_cases("cases", self.suite.cases)
         except Stop as stop:
-            self._reason = str(stop)
+            self._reason = telling.line(str(stop), self.redact)
         finally:
             await self._play_teardown()
         return self._result()

@@ -29,6 +29,7 @@ from reconciler.suite.exchange import Broken, TimedOut, Unreachable, ask, connec
 from reconciler.suite.openapi import WHERE, NoContract, OpenApi
 from reconciler.suite.relay import LOOPBACK, relay
 from reconciler.suite.target import Target
+from reconciler.suite.telling import Redact, identity
 
 NAME: Final = "fuzz"
 NOT_THERE: Final = "fuzz needs reconciler[fuzz]: pip install 'reconciler[fuzz]'"
@@ -37,6 +38,8 @@ EXAMPLES: Final = 25
 ANSWERS_WITHIN: Final = 5.0
 LARGEST_RESULT: Final = 64 << 20
 CHECKS: Final = "not_a_server_error,response_schema_conformance,content_type_conformance"
+CONFIGURATION: Final = "[output.truncation]\nenabled = false\n"
+"""What is quoted is cut by us, when its secrets are out of it."""
 METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 NOWHERE: Final = "http://127.0.0.1:9"
 """Whatever it asks of another host goes to a proxy that is not there."""
@@ -63,7 +66,7 @@ class Tried:
 DEFAULT: Final = Bounds()
 
 
-async def fuzz(target: Target, file: str, bounds: Bounds = DEFAULT) -> SuiteResult:
+async def fuzz(target: Target, file: str, bounds: Bounds = DEFAULT, *, redact: Redact = identity) -> SuiteResult:
     """Ask one candidate; `file` is where fuzzing was asked for."""
     started = time.monotonic()
     if importlib.util.find_spec("schemathesis") is None:
@@ -71,17 +74,17 @@ async def fuzz(target: Target, file: str, bounds: Bounds = DEFAULT) -> SuiteResu
     try:
         document = await _document(target)
     except (NoContract, Broken, TimedOut, Unreachable) as error:
-        return _inconclusive(file, f"its OpenAPI document cannot be used: {error}")
+        return _inconclusive(file, telling.line(f"its OpenAPI document cannot be used: {error}", redact))
     with tempfile.TemporaryDirectory(prefix="rcl-fuzz-") as folder:
         place = Path(folder)
         (place / "openapi.json").write_text(json.dumps(document))
-        (place / "schemathesis.toml").touch()
+        (place / "schemathesis.toml").write_text(CONFIGURATION)
         async with relay(target.socket) as port:
             base = f"http://{LOOPBACK}:{port}{_mounted_at(document, target.prefix)}"
             status = await _execute(place, base, bounds)
         tried = await asyncio.to_thread(_read, place / "events.ndjson")
         output = await asyncio.to_thread((place / "output").read_text, "utf-8", "replace")
-    return _told(_Run(target, file, bounds, document, status, output, time.monotonic() - started), tried)
+    return _told(_Run(target, file, bounds, document, status, output, time.monotonic() - started, redact), tried)
 
 
 async def _document(target: Target) -> Mapping[str, Any]:
@@ -103,7 +106,7 @@ def _closed(node: Any) -> Any:
         return node
     reference = node.get("$ref")
     if isinstance(reference, str) and not reference.startswith("#"):
-        raise NoContract(f"it refers to `{reference[:80]}`, outside of itself")
+        raise NoContract(f"it refers to `{reference}`, outside of itself")
     return {key: _closed(value) for key, value in node.items() if not _leads_outside(key, value)}
 
 
@@ -216,6 +219,7 @@ class _Run:
     """None: stopped by us."""
     output: str
     seconds: float
+    redact: Redact
 
     @property
     def operations(self) -> Iterator[str]:
@@ -227,7 +231,7 @@ class _Run:
 
 def _told(run: _Run, tried: Mapping[str, Tried]) -> SuiteResult:
     if not tried and run.status is not None:
-        said = telling.paragraph(run.output[-1_000:].strip(), telling.identity, 1_000)
+        said = telling.paragraph(run.redact(run.output)[-1_000:].strip(), identity, 1_000)
         return _inconclusive(run.file, f"nothing was tried\n{said}")
     named = dict.fromkeys([*run.operations, *tried])
     cases = tuple(_case(name, tried.get(name), run) for name in named)
@@ -248,17 +252,17 @@ def _case(name: str, tried: Tried | None, run: _Run) -> CaseResult:
     exchange: Mapping[str, Any] = {}
     if tried is not None and tried.failures:
         _, exchange = next(iter(tried.failures.values()))
-    call, came = _request(exchange), _response(exchange)
+    call, came = _request(exchange), _response(exchange, run.redact)
     return CaseResult(
-        name=telling.line(name, telling.identity, 200),
+        name=telling.line(name, run.redact, 200),
         part="cases",
         outcome=outcome,
         file=run.file,
         line=1,
         seconds=tried.seconds if tried else 0.0,
         attempts=tried.requests if tried else 0,
-        reason=telling.paragraph(reason, telling.identity, 2_000) if reason else None,
-        curl=telling.curl_line(call, run.target.public, telling.identity) if call else None,
+        reason=telling.paragraph(reason, run.redact, 2_000) if reason else None,
+        curl=telling.curl_line(call, run.target.public, run.redact) if call else None,
         response=came,
     )
 
@@ -284,14 +288,14 @@ def _request(exchange: Mapping[str, Any]) -> Call | None:
     return Call(request["method"], path, headers, _content(request.get("body")) or None)
 
 
-def _response(exchange: Mapping[str, Any]) -> Response | None:
+def _response(exchange: Mapping[str, Any], redact: Redact) -> Response | None:
     response = exchange.get("response")
     if not response:
         return None
     body = _content(response.get("content"))
     values = [(name, ", ".join(lines)) for name, lines in response["headers"].items()]
-    headers = tuple((name, telling.line(value, telling.identity, 300)) for name, value in values)
-    text = telling.paragraph(body.decode("utf-8", "replace"), telling.identity, telling.LONGEST_BODY)
+    headers = tuple((name, telling.line(value, redact, 300)) for name, value in values)
+    text = telling.paragraph(body.decode("utf-8", "replace"), redact, telling.LONGEST_BODY)
     return Response(response["status_code"], headers[: telling.MOST_HEADERS], text, len(body))
 
 

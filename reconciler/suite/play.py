@@ -72,7 +72,9 @@ class _Stage:
             try:
                 contract = await self._read_contract() if _needs_contract(suite) else None
             except NoContract as missing:
-                return SuiteResult(suite.name, suite.file, Verdict.INCONCLUSIVE, str(missing))
+                return SuiteResult(
+                    suite.name, suite.file, Verdict.INCONCLUSIVE, telling.line(str(missing), self.redact)
+                )
             first = await self._once(suite, contract, Allowance(suite.budget, self.clock))
             if first.verdict is not Verdict.FAILED or not self.replay:
                 return first

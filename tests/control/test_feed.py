@@ -5,6 +5,7 @@ from pathlib import Path
 
 from reconciler.control import feed as feeds
 from reconciler.control.feed import Feed, Listener
+from reconciler.control.veil import Veil
 from reconciler.model.names import ServiceName
 from reconciler.model.notice import Kind, Notice
 from reconciler.store.journal import Journal
@@ -15,7 +16,7 @@ TASKS = ServiceName("tasks")
 
 def test_events_and_progress_are_heard_in_the_order_in_which_they_were_told(tmp_path: Path) -> None:
     async def scenario(journal: Journal) -> None:
-        feed = Feed(journal)
+        feed = Feed(journal, Veil())
         with feed.listen() as listener:
             for number in range(50):
                 feed.happened(Kind.RELEASE_SWITCHED, f"{number}", service=TASKS, data={"number": number})
@@ -32,7 +33,7 @@ def test_events_and_progress_are_heard_in_the_order_in_which_they_were_told(tmp_
 
 def test_one_who_listens_too_late_can_read_what_was_told(tmp_path: Path) -> None:
     async def scenario(journal: Journal) -> None:
-        feed = Feed(journal)
+        feed = Feed(journal, Veil())
         feed.happened(Kind.SYNC_STARTED, "early")
         feed.passes(Kind.PHASE_BEGAN, "nobody heard this")
         await feed.settle()
@@ -46,7 +47,7 @@ def test_one_who_listens_too_late_can_read_what_was_told(tmp_path: Path) -> None
 
 def test_a_listener_that_does_not_keep_up_is_told_how_much_it_missed(tmp_path: Path) -> None:
     async def scenario(journal: Journal) -> None:
-        feed = Feed(journal)
+        feed = Feed(journal, Veil())
         with feed.listen() as slow, feed.listen() as quick:
             told = feeds.MOST_WAITING + 7
 
@@ -67,7 +68,7 @@ def test_a_listener_that_does_not_keep_up_is_told_how_much_it_missed(tmp_path: P
 
 def test_what_cannot_be_written_down_is_told_all_the_same(tmp_path: Path) -> None:
     async def scenario(journal: Journal) -> None:
-        feed, written = Feed(journal), list[Notice]()
+        feed, written = Feed(journal, Veil()), list[Notice]()
         await journal.close()
         with feed.listen() as listener:
             feed.happened(Kind.SYNC_FINISHED, "the disk is full", written=written.append)
@@ -79,7 +80,7 @@ def test_what_cannot_be_written_down_is_told_all_the_same(tmp_path: Path) -> Non
 
 def test_one_that_left_hears_nothing_more(tmp_path: Path) -> None:
     async def scenario(journal: Journal) -> None:
-        feed = Feed(journal)
+        feed = Feed(journal, Veil())
         with feed.listen() as gone:
             pass
         with feed.listen() as listener:

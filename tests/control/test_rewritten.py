@@ -6,6 +6,7 @@ import pytest
 
 from reconciler.control.feed import Feed
 from reconciler.control.rewritten import say_rewritten
+from reconciler.control.veil import Veil
 from reconciler.model.names import ObjectId
 from reconciler.store.journal import Journal
 from tests.store.journals import in_journal
@@ -13,7 +14,7 @@ from tests.store.journals import in_journal
 
 def test_both_ends_are_written_down(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario(journal: Journal) -> None:
-        feed = Feed(journal)
+        feed = Feed(journal, Veil())
         say_rewritten(feed, "main", ObjectId("a" * 40), ObjectId("b" * 40))
         await feed.settle()
         (event,) = await journal.events()

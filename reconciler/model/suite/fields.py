@@ -62,12 +62,12 @@ def read_path(value: Any) -> Template:
 def path_problem(path: str) -> str | None:
     """Why a path may not be asked for; also of one that has just been filled in."""
     if ELSEWHERE.match(path):
-        return f"`{path[:80]}` leads to another host; a suite asks its own service only"
+        return f"`{path}` leads to another host; a suite asks its own service only"
     if not path.startswith(("/", "${")):
-        return f"`{path[:80]}` must begin with a slash"
+        return f"`{path}` must begin with a slash"
     steps = path.partition("?")[0].partition("#")[0].lower().replace("%2e", ".").replace("\\", "/").split("/")
     if ".." in steps or "." in steps:
-        return f"`{path[:80]}` leads out of the service"
+        return f"`{path}` leads out of the service"
     if any(character < " " or character == "\x7f" for character in path):
         return "a path holds no control characters"
     return None
