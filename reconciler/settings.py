@@ -20,7 +20,7 @@ class Settings:
     control_port: int = 8001
     poll: float = 60.0
     indexes: tuple[str, ...] = ()
-    """Package indexes; the first is the default one. Empty: the installer's own default."""
+    """Package indexes, in order of trust: the first that knows a name is the only one asked. Empty: uv's default."""
     allow_builds: tuple[str, ...] = ()
     """Packages that may be built from source, which runs their code; `*` allows all."""
     allow_urls: tuple[str, ...] = ()

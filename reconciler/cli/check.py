@@ -31,12 +31,20 @@ INTERRUPTED = 1
 
 IndexOption = Annotated[
     list[str] | None,
-    typer.Option("--index", envvar="RECONCILER_INDEX", help="A package index; the first is the default one."),
+    typer.Option(
+        "--index",
+        envvar="RECONCILER_INDEX",
+        help="A package index. Repeatable, in order of trust: the first that knows a name is the only one asked for "
+        "it.",
+    ),
 ]
 BuildOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--allow-build", envvar="RECONCILER_ALLOW_BUILD", help="A package to build from source; `*` allows all."
+        "--allow-build",
+        envvar="RECONCILER_ALLOW_BUILD",
+        help="A package that may run code outside of workers: be built from source, or bring a .pth file; `*` "
+        "allows all. Repeatable.",
     ),
 ]
 UrlOption = Annotated[

@@ -36,13 +36,18 @@ def serve(
     ] = Path(".reconciler"),
     index: Annotated[
         list[str] | None,
-        typer.Option(envvar="RECONCILER_INDEX", help="A package index; the first is the default one. Repeatable."),
+        typer.Option(
+            envvar="RECONCILER_INDEX",
+            help="A package index. Repeatable, in order of trust: the first that knows a name is the only one "
+            "asked for it.",
+        ),
     ] = None,
     allow_build: Annotated[
         list[str] | None,
         typer.Option(
             envvar="RECONCILER_ALLOW_BUILD",
-            help="A package that may be built from source, which runs its code; `*` allows all. Repeatable.",
+            help="A package that may run code outside of workers: be built from source, or bring a .pth file; `*` "
+            "allows all. Repeatable.",
         ),
     ] = None,
     allow_url: Annotated[

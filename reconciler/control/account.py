@@ -28,7 +28,7 @@ class Account:
         """The one that asked last for something."""
         self.serving: str | None = None
         self.syncing: str | None = None
-        self.trouble: Failure | None = None
+        self.trouble: Failure | None = memory.trouble
         self.suspended = False
         self.rolled_back: str | None = memory.rolled_back
         self.word: Word = memory.word

@@ -92,7 +92,7 @@ class Deployment:
 
     async def prove(self) -> Candidate:
         """Bring up everything that the switch needs; leave nothing behind when that fails."""
-        wanted, made = self.wanted, recipe(self.wanted)
+        wanted, made, begun_at = self.wanted, recipe(self.wanted), now()
         release = self._watcher.candidate = await self._shop.journal.begin_release(
             wanted.name,
             wanted.ingredients.digest,
@@ -100,13 +100,13 @@ class Deployment:
             wanted.revision,
             self._sync,
             made.to_plain(),
-            now(),
+            begun_at,
             folder=wanted.folder,
             prefix=wanted.prefix,
         )
         self._release = release
         try:
-            return await self._bring_up(release, made)
+            return await self._bring_up(release, made, begun_at)
         except BaseException as error:
             await asyncio.shield(self._record(release, _as_failure(error)))
             raise
@@ -124,8 +124,8 @@ class Deployment:
         """Time a step of its way."""
         return self.watch.phase(name, self.wanted.name)
 
-    async def _bring_up(self, release: ReleaseId, made: Recipe) -> Candidate:
-        journal, begun_at = self._shop.journal, now()
+    async def _bring_up(self, release: ReleaseId, made: Recipe, begun_at: datetime) -> Candidate:
+        journal = self._shop.journal
         with self.phase("environment"):
             environment, lock = await self._prepare(release)
         packages = dict(lock.packages)

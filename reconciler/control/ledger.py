@@ -13,11 +13,9 @@ class Ledger:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
-    async def intend(self, worker: WorkerId, spec: ReleaseSpec, sockets: WorkerSockets) -> None:
+    async def intend(self, worker: WorkerId, spec: ReleaseSpec, sockets: WorkerSockets, at: datetime) -> None:
         """Before the fork: a worker whose control dies now can still be found by its socket."""
-        await self._journal.begin_worker(
-            worker, spec.release, str(sockets.control), str(sockets.private), datetime.now(UTC)
-        )
+        await self._journal.begin_worker(worker, spec.release, str(sockets.control), str(sockets.private), at)
 
     def forked(self, worker: WorkerId, process: Forked) -> None:
         self._journal.later(lambda entries: entries.worker_started(worker, process.pid, process.started))

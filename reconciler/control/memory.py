@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from reconciler.model.failure import Failure, Stalled
+from reconciler.model.failure import Stalled
 from reconciler.model.names import Digest, ServiceName
 from reconciler.model.status import Condition
 from reconciler.model.word import SILENT, Word
@@ -18,7 +18,7 @@ EVENTS = 20
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    failed: Mapping[Digest, Failure] = field(default_factory=dict)
+    failed: Mapping[Digest, Stalled] = field(default_factory=dict)
     """What was tried in vain; it stays so until a digest changes or somebody asks."""
     word: Word = SILENT
     """What people had said, which holds until they or git say something new."""
@@ -31,6 +31,18 @@ class Memory:
         told = (one.message for one in self.conditions if one.type == "RolledBack" and self.word.held is None)
         return next(told, None)
 
+    @property
+    def trouble(self) -> Stalled | None:
+        """What it was stalled by, so that this is said without a pause, and since when."""
+        stalled = next((one for one in self.conditions if one.type == "Stalled"), None)
+        if stalled is None:
+            return None
+        return next((one for one in self.failed.values() if _is_told_by(stalled, one)), None)
+
+
+def _is_told_by(condition: Condition, failure: Stalled) -> bool:
+    return condition.reason == failure.reason and condition.message.startswith(failure.message.rstrip("."))
+
 
 NOTHING = Memory()
 
@@ -40,7 +52,7 @@ async def remember(journal: Journal) -> dict[ServiceName, Memory]:
 
 
 def _memories(entries: Transaction) -> dict[ServiceName, Memory]:
-    failed: dict[ServiceName, dict[Digest, Failure]] = {}
+    failed: dict[ServiceName, dict[Digest, Stalled]] = {}
     for row in entries.failed_digests():
         told = Stalled(row.reason, row.message, problems=row.problems, detail=row.detail)
         failed.setdefault(row.service, {})[row.digest] = told
@@ -49,7 +61,7 @@ def _memories(entries: Transaction) -> dict[ServiceName, Memory]:
 
 
 def _memory(
-    entries: Transaction, name: ServiceName, row: ServiceRow | None, failed: Mapping[Digest, Failure]
+    entries: Transaction, name: ServiceName, row: ServiceRow | None, failed: Mapping[Digest, Stalled]
 ) -> Memory:
     events = tuple(reversed(entries.last_events(name, EVENTS)))
     if row is None:

@@ -356,7 +356,7 @@ def _write_retired(entries: Transaction, *, release: ReleaseId, at: datetime) ->
 def _write_rollback(
     entries: Transaction, *, service: ServiceName, bad: Live, good: Live, why: Stalled, at: datetime
 ) -> None:
-    entries.switch(service, good.release, at)
+    entries.switch(service, good.release, good.since)
     entries.fail(bad.release, why.reason, why.message, at, detail=why.detail)
 
 

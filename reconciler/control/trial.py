@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -47,7 +48,7 @@ class TrialFolders(Folders):
 class NoLedger:
     """Nobody has to find these workers again."""
 
-    async def intend(self, worker: WorkerId, spec: ReleaseSpec, sockets: WorkerSockets) -> None:
+    async def intend(self, worker: WorkerId, spec: ReleaseSpec, sockets: WorkerSockets, at: datetime) -> None:
         pass
 
     def forked(self, worker: WorkerId, process: Forked) -> None:

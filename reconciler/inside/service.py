@@ -44,6 +44,7 @@ class Fault:
     message: str
     detail: str = ""
     place: Place = Place()
+    remedy: str | None = None
 
     def told(self, redactor: Redactor) -> "Fault":
         # The end of a traceback matters most.
@@ -148,7 +149,21 @@ def _name(module: ModuleType, place: Place) -> str:
 
 def fault_of(error: BaseException, reason: Reason, code: str) -> Fault:
     place = _place_of(error, code)
-    return Fault(reason, _sentence(error, reason), _detail(error), place)
+    return Fault(reason, _sentence(error, reason), _detail(error), place, _remedy(error, code))
+
+
+def _remedy(error: BaseException, code: str) -> str | None:
+    """What to do where the error leads astray: it names a module of Python, and the service has one called alike."""
+    name = None
+    if isinstance(error, ImportError):
+        name = error.name
+    elif isinstance(error, AttributeError) and isinstance(error.obj, ModuleType):
+        name = error.obj.__name__
+    module = (name or "").partition(".")[0]
+    if module not in sys.stdlib_module_names:
+        return None
+    own = next((own for own in (f"{module}.py", module) if (Path(code) / own).exists()), None)
+    return f"rename {own}: Python has a module {module} of its own, which is the one that is imported" if own else None
 
 
 def _sentence(error: BaseException, reason: Reason) -> str:

@@ -210,6 +210,7 @@ class Worker:
         logger.error("%s: %s", fault.reason, fault.detail or fault.message)
         failure: Message = {"op": "state", "state": "failed", "reason": fault.reason, "message": fault.message}
         failure |= {"detail": fault.detail, "file": fault.place.file, "line": fault.place.line}
+        failure |= {"remedy": fault.remedy}
         self._enter(clients, failure)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(clients.came.wait(), FAREWELL_SECONDS)

@@ -10,6 +10,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from reconciler.model.failure import Failure, Reason, Stalled
@@ -31,7 +32,7 @@ LONGEST_PAUSE = 30.0
 class Ledger(Protocol):
     """Where the intent to fork is written down before the fork, so that the next control finds the worker."""
 
-    async def intend(self, worker: WorkerId, spec: ReleaseSpec, sockets: WorkerSockets) -> None: ...
+    async def intend(self, worker: WorkerId, spec: ReleaseSpec, sockets: WorkerSockets, at: datetime) -> None: ...
 
     def forked(self, worker: WorkerId, process: Forked) -> None: ...
 
@@ -137,13 +138,14 @@ class Crew:
         spec = self.spec
         worker_id = WorkerId(f"{spec.release}.{next(self._numbers)}")
         sockets = self._sockets()
-        await self._intend(worker_id, sockets)
+        began_at = datetime.now(UTC)
+        await self._intend(worker_id, sockets, began_at)
         worker = None
         try:
             zygote = await self._zygotes.of(spec.environment, spec.python)
             process = await zygote.fork(spec, worker_id, sockets)
             self._ledger.forked(worker_id, process)
-            worker = Worker(worker_id, spec.release, sockets, process.pid, process.started)
+            worker = Worker(worker_id, spec.release, sockets, process.pid, process.started, started_at=began_at)
             self.workers.append(worker)
             await worker.watch(zygote)
             await worker.ready(spec.start_timeout)
@@ -153,9 +155,9 @@ class Crew:
         zygote.learn(worker.modules)
         return worker
 
-    async def _intend(self, worker: WorkerId, sockets: WorkerSockets) -> None:
+    async def _intend(self, worker: WorkerId, sockets: WorkerSockets, at: datetime) -> None:
         try:
-            await self._ledger.intend(worker, self.spec, sockets)
+            await self._ledger.intend(worker, self.spec, sockets, at)
         except Exception:
             # A service that runs is worth more than a book that is complete.
             log.exception("a worker could not be written down", extra={"worker": worker})

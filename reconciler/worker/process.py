@@ -284,13 +284,13 @@ def _failure(release: ReleaseId, message: Message) -> Failure:
     known = {Reason.IMPORT_FAILED.value: Reason.IMPORT_FAILED}
     reason = known.get(str(message.get("reason")), Reason.START_FAILED)
     text = str(message.get("message") or f"{release} could not start")
-    file, line = message.get("file"), message.get("line")
+    file, line, remedy = message.get("file"), message.get("line"), message.get("remedy")
     problem = Problem(
         text,
         code="import-failed" if reason is Reason.IMPORT_FAILED else "start-failed",
         file=str(file) if file else None,
         line=int(line) if isinstance(line, int) else None,
-        remedy="mend the code and push again",
+        remedy=str(remedy or "mend the code and push again"),
     )
     detail = message.get("detail")
     return Stalled(reason, text, problems=(problem,), detail=str(detail) if detail else None)

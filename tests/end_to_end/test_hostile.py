@@ -212,6 +212,7 @@ def test_a_module_named_like_one_of_pythons_is_caught_at_the_start(shared: Platf
         problem = refusal(shared, "namesake", "ImportFailed")
         assert (problem["file"], problem["line"]) == ("services/namesake/router.py", 1)
         assert re.search(r"cannot import name 'Task' from 'types' \(.*types\.py\)", problem["message"])
+        assert problem["remedy"].startswith("rename types.py: Python has a module types of its own")
 
 
 def test_modules_named_like_pythons_that_nobody_imports_stand_in_for_none(shared: Platform) -> None:

@@ -43,9 +43,27 @@ def test_killing_control_is_noticed_by_nobody(platform: Platform) -> None:
 
 
 def essence(platform: Platform, name: str) -> tuple[object, ...]:
-    """What must be told the same before and after: the processes and what is said about them."""
-    told, ready = platform.service(name), platform.condition(name)
-    return told["live"]["id"], told["revision_changed"], [worker["pid"] for worker in told["workers"]], ready
+    """What must be told the same before and after, to the moment: what serves, who, and what is said about it."""
+    told = platform.service(name)
+    live = [told["live"][fact] for fact in ("id", "revision", "environment", "created_at", "live_at")]
+    return live, told["revision_changed"], told["workers"], told["conditions"]
+
+
+def test_what_was_said_of_services_in_trouble_is_said_by_the_next_control(platform: Platform) -> None:
+    bad = "\n\n@router.get('/bad')\nasync def bad():\n    return {}[None]\n"
+    watched = "watch_window: 30s\n"
+    platform.commit({"services.yaml": PLATFORM, **service("other", manifest=watched), **service("tasks")})
+    platform.start()
+    platform.deploy(
+        {**service("other", "2", also=bad, manifest=watched), "services/tasks/router.py": "import nothing\n"}
+    )
+    for _ in range(8):
+        platform.services.get("/api/other/bad")
+    eventually(lambda: platform.condition("other", "RolledBack"), what="a way back")
+    before = essence(platform, "tasks"), essence(platform, "other")
+    platform.kill("control")
+    control_is_back(platform)
+    assert (essence(platform, "tasks"), essence(platform, "other")) == before
 
 
 def test_killing_the_gateway_loses_no_connection_that_a_worker_holds(platform: Platform) -> None:

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -37,7 +38,7 @@ class Book:
     ended: list[WorkerId] = field(default_factory=list)
     is_full: bool = False
 
-    async def intend(self, worker: WorkerId, _spec: ReleaseSpec, _sockets: WorkerSockets) -> None:
+    async def intend(self, worker: WorkerId, _spec: ReleaseSpec, _sockets: WorkerSockets, _at: datetime) -> None:
         if self.is_full:
             raise OSError("the disk is full")
         self.intended.append(worker)
