@@ -104,7 +104,8 @@ async def serve(place: Place, settings: Settings, veil: Veil) -> int:
         await environments.open()
         stack.push_async_callback(environments.close)
 
-        zygotes = Zygotes(Nursery(place.run, folders.logs / "reconciler", place.lifeline))
+        nursery = Nursery(place.run, folders.logs / "reconciler", place.lifeline)
+        zygotes = Zygotes(nursery, mend=environments.rebuild)
         engine = LocalEngine(zygotes, Ledger(journal), partial(WorkerSockets.fresh, place.run))
         traffic = Traffic(place.run)
         gate = Gate(Shelf(), folders, url(settings.host, settings.port), veil)

@@ -127,7 +127,7 @@ async def trials(
     """
     folders.run.mkdir(parents=True, exist_ok=True, mode=0o700)
     lifeline, held = os.pipe()
-    zygotes = Zygotes(Nursery(folders.run, folders.logs / "reconciler", lifeline))
+    zygotes = Zygotes(Nursery(folders.run, folders.logs / "reconciler", lifeline), mend=environments.rebuild)
     try:
         engine = LocalEngine(zygotes, NoLedger(), partial(WorkerSockets.fresh, folders.run))
         yield Trials(folders, environments, engine, preparing)

@@ -64,6 +64,9 @@ class Builds:
             return known
         return await self._shared.join(lock.id, partial(self._find_or_make, lock), progress)
 
+    async def rebuild(self, lock: Lock) -> Environment:
+        return await self._shared.join(lock.id, partial(self._make_again, lock), silent)
+
     async def collect(self, needed: Callable[[EnvironmentId], bool]) -> tuple[EnvironmentId, ...]:
         """Remove what nobody needs, save for what is being built. Asked anew for each, since removing takes a while."""
         names = sorted(entry.name for entry in os.scandir(self.folder) if not _is_temporary(entry.name))
@@ -94,8 +97,15 @@ class Builds:
     async def _find_or_make(self, lock: Lock, progress: Progress) -> Environment:
         environment = Environment(lock.id, self.folder / lock.id)
         if not _is_whole(environment):
-            async with self._slots:
-                await self._make(lock, environment, progress)
+            return await self._make_again(lock, progress)
+        self._known[lock.id] = environment
+        self._settle_later(environment)
+        return environment
+
+    async def _make_again(self, lock: Lock, progress: Progress) -> Environment:
+        environment = Environment(lock.id, self.folder / lock.id)
+        async with self._slots:
+            await self._make(lock, environment, progress)
         self._known[lock.id] = environment
         self._settle_later(environment)
         return environment

@@ -63,6 +63,11 @@ class Environments:
         with _disk_troubles():
             return await self._builds.build(lock, progress)
 
+    async def rebuild(self, environment: EnvironmentId) -> None:
+        """Make it anew from what it was made from: it is there, and does not work."""
+        with _disk_troubles():
+            await self._builds.rebuild(self._locks.of(environment))
+
     async def collect(self, needed: Callable[[EnvironmentId], bool]) -> tuple[EnvironmentId, ...]:
         """Remove the environments that nobody needs; a release that is still being prepared needs its own too."""
         return await self._builds.collect(needed)

@@ -24,7 +24,7 @@ from reconciler.environment.interpreter import Interpreter
 from reconciler.environment.shared import Shared
 from reconciler.environment.uv import Uv
 from reconciler.model.digest import fingerprint
-from reconciler.model.failure import Failure
+from reconciler.model.failure import Failure, Reason, Stalled
 from reconciler.model.names import EnvironmentId
 from reconciler.model.progress import Progress, silent
 from reconciler.model.requirement import Requirements, split_hashes
@@ -78,6 +78,15 @@ class Locks:
             work = partial(self._resolve_and_keep, asked, path)
             lock = await self._shared.join(f"{path.name} {fresh}", work, progress)
         self._remember(asked, lock)
+        return lock
+
+    def of(self, environment: EnvironmentId) -> Lock:
+        """The one that an environment was made from."""
+        known = (lock for lock in self._known.values() if lock.id == environment)
+        kept = (_load(path, Requirements()) for path in sorted(self.folder.glob("*.json")))
+        lock = next((one for one in (*known, *kept) if one is not None and one.id == environment), None)
+        if lock is None:
+            raise Stalled(Reason.REQUIREMENTS_FAILED, "an environment does not work, and what it was made from is lost")
         return lock
 
     def _remember(self, asked: Requirements, lock: Lock) -> None:

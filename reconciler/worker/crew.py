@@ -50,6 +50,8 @@ class Crew:
         self.restarts = 0
         self.crashes: list[float] = []
         self.last_exit: Exit | None = None
+        self.start_failure: Failure | None = None
+        """Why the last try to replace a worker failed."""
         self.on_change: Callable[[Crew], None] = lambda _crew: None
         """Told when workers came, went, or gave up; whoever holds the table listens."""
         self.on_crash_loop: Callable[[Crew], None] = lambda _crew: None
@@ -65,7 +67,7 @@ class Crew:
 
     @property
     def crash_looping(self) -> bool:
-        return len(self._recent_crashes()) >= CRASHES
+        return len(self._recent_crashes()) >= CRASHES or isinstance(self.start_failure, Stalled)
 
     async def start(self) -> None:
         """Start every replica and wait until all are ready; if one fails, leave nothing behind."""
@@ -206,11 +208,15 @@ class Crew:
         while True:
             await asyncio.sleep(pause)
             try:
-                return await start()
+                worker = await start()
             except Failure as failure:
+                self.start_failure = failure
                 log.warning(failure.message, extra={"service": self.spec.service, "reason": failure.reason})
             except Exception:
                 log.exception("a worker could not be started", extra={"service": self.spec.service})
+            else:
+                self.start_failure = None
+                return worker
             self._count_crash()
             pause = self._pause()
 
@@ -262,6 +268,9 @@ class LocalEngine:
 
 
 def crash_loop(crew: Crew) -> Stalled:
+    if crew.start_failure is not None:
+        message = f"{crew.spec.release} cannot start again: {crew.start_failure.message}"
+        return Stalled(Reason.CRASH_LOOP, message, detail=crew.start_failure.detail)
     how = crew.last_exit or "ended"
     return Stalled(
         Reason.CRASH_LOOP,

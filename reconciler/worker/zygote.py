@@ -7,22 +7,25 @@ its socket. Its end does not end its workers either; a new one is started when t
 import asyncio
 import contextlib
 import hashlib
+import logging
 import os
 import signal
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 from reconciler import inside
-from reconciler.model.failure import Failure, Reason, Wait
+from reconciler.model.failure import Failure, Reason, Stalled, Wait
 from reconciler.model.names import EnvironmentId, WorkerId
 from reconciler.worker.lines import Lines, Message
 from reconciler.worker.spec import ReleaseSpec, WorkerSockets, fork_message
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 INSIDE = Path(inside.__file__).parent
 START_TIMEOUT = 60.0
@@ -203,11 +206,25 @@ class Zygote:
             _settle(fork, process)
 
 
-class Zygotes:
-    """The zygotes of this platform, one per environment, started when first needed."""
+class Broken(Exception):
+    """The environment's Python does not run."""
 
-    def __init__(self, nursery: Nursery) -> None:
+    def __init__(self, message: str, detail: str | None = None) -> None:
+        super().__init__(message)
+        self.detail = detail
+
+
+class Zygotes:
+    """The zygotes of this platform, one per environment, started when first needed.
+
+    An environment whose Python does not run is built anew by `mend`, once; when that is no cure, a person is needed.
+    """
+
+    def __init__(self, nursery: Nursery, mend: Callable[[EnvironmentId], Awaitable[object]] | None = None) -> None:
         self._nursery = nursery
+        self._mend = mend
+        self._mended: set[EnvironmentId] = set()
+        """Built anew, and not seen to run since."""
         self._starting: dict[EnvironmentId, asyncio.Task[Zygote]] = {}
 
     async def of(self, environment: EnvironmentId, python: Path) -> Zygote:
@@ -244,7 +261,27 @@ class Zygotes:
         with contextlib.suppress(OSError):
             return Zygote(await Lines.connect(socket), None, diary)
         socket.unlink(missing_ok=True)
-        return await self._start(python, socket, diary)
+        try:
+            zygote = await self._start(python, socket, diary)
+        except Broken as broken:
+            zygote = await self._start_mended(environment, python, broken)
+        self._mended.discard(environment)
+        return zygote
+
+    async def _start_mended(self, environment: EnvironmentId, python: Path, broken: Broken) -> Zygote:
+        if self._mend is None:
+            raise Wait(Reason.START_FAILED, str(broken), detail=broken.detail)
+        if environment not in self._mended:
+            log.warning("an environment does not work and is built anew", extra={"environment": environment})
+            await self._mend(environment)
+            self._mended.add(environment)
+            diary = Diary.begin(self._nursery.logs / "zygote.log")
+            try:
+                return await self._start(python, self._socket(environment), diary)
+            except Broken as again:
+                broken = again
+        message = f"{broken}, also after the environment was built anew"
+        raise Stalled(Reason.START_FAILED, message, detail=broken.detail)
 
     def _socket(self, environment: EnvironmentId) -> Path:
         return self._nursery.run / f"z-{_generation(environment)}.sock"
@@ -253,17 +290,15 @@ class Zygotes:
         try:
             process = await asyncio.to_thread(_spawn, python, socket, self._nursery.lifeline, diary.file)
         except OSError as error:
-            message = f"the environment's Python could not be started: {error.strerror}: {python}"
-            raise Wait(Reason.START_FAILED, message) from error
+            raise Broken(f"the environment's Python could not be started: {error.strerror}: {python}") from error
         deadline = asyncio.get_running_loop().time() + START_TIMEOUT
         while asyncio.get_running_loop().time() < deadline:
             with contextlib.suppress(OSError):
                 return Zygote(await Lines.connect(socket), process, diary)
             if process.poll() is not None:
-                raise Wait(
-                    Reason.START_FAILED,
+                raise Broken(
                     f"the environment's Python ended with {process.returncode} before it could fork workers",
-                    detail=diary.tail(),
+                    diary.tail(),
                 )
             await asyncio.sleep(0.005)
         process.kill()

@@ -2,8 +2,10 @@
 
 import signal
 import socket
+import sys
+from pathlib import Path
 
-from tests.end_to_end.platform import Platform, command, free_port
+from tests.end_to_end.platform import Platform, command, eventually, free_port
 from tests.end_to_end.processes import is_alive
 from tests.end_to_end.samples import PLATFORM, service
 from tests.waiting import until_sync
@@ -137,3 +139,41 @@ def test_the_control_plane_asks_for_a_token_and_is_not_on_the_services_port(plat
     assert platform.services.get("/healthz").status_code == 404
     assert (platform.data / "admin-token").stat().st_mode & 0o777 == 0o600
     assert platform.token not in "".join(process.command for process in platform.family())
+
+
+def test_an_environment_that_does_not_work_any_more_is_built_anew(platform: Platform) -> None:
+    platform.commit({"services.yaml": PLATFORM, **service("tasks")})
+    platform.start()
+    python = environment_of(platform)
+    platform.stop()
+    break_python(python)
+    platform.start()
+    eventually(lambda: platform.version("tasks") == "1", within=30, what="the service")
+    assert python.resolve() == Path(sys.executable).resolve()
+
+
+def test_an_environment_that_cannot_be_mended_is_named(platform: Platform) -> None:
+    platform.commit({"services.yaml": PLATFORM, **service("tasks")})
+    platform.start()
+    python = environment_of(platform)
+    platform.stop()
+    break_python(python)
+    for lock in (platform.data / "locks").glob("*.json"):
+        lock.unlink()
+    platform.start()
+    eventually(lambda: platform.condition("tasks", "Stalled"), within=30, what="a word about it")
+    told = platform.condition("tasks", "Stalled")
+    assert told["reason"] == "CrashLoop"
+    assert "cannot start again: an environment does not work, and what it was made from is lost" in told["message"]
+
+
+def environment_of(platform: Platform) -> Path:
+    name: str = platform.service("tasks")["live"]["environment"]
+    return platform.data / "environments" / name / "bin" / "python"
+
+
+def break_python(python: Path) -> None:
+    """As an upgrade of the machine does it: it is there, and ends at once."""
+    python.unlink()
+    python.write_text("#!/bin/sh\necho 'cannot open shared object file: libpython' >&2\nexit 127\n")
+    python.chmod(0o755)
