@@ -6,17 +6,23 @@ sync changed, and is in nobody's way.
 """
 
 import asyncio
+import logging
 import shutil
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from reconciler.control.deployment import Workshop
 from reconciler.control.lane import Lane
+from reconciler.model.failure import Failure
 from reconciler.model.names import EnvironmentId, ServiceName
 from reconciler.worker.zygote import Zygotes
 
 Lanes = Callable[[], Iterable[Lane]]
 PARTIAL = ".partial"
+PRUNE_EVERY = 24 * 3600.0
+
+log = logging.getLogger(__name__)
 
 
 class Upkeep:
@@ -25,6 +31,7 @@ class Upkeep:
         self._zygotes = zygotes
         self._lanes = lanes
         self._one_at_a_time = asyncio.Lock()
+        self._prune_at = 0.0
 
     async def tidy(self, changed: Iterable[ServiceName]) -> None:
         async with self._one_at_a_time:
@@ -34,6 +41,18 @@ class Upkeep:
                 self._zygotes.stop_others(in_use)
                 # Asked anew only about those that are about to go: meanwhile somebody may have come to need one.
                 await self._shop.environments.collect(lambda one: one in in_use or one in self._in_use())
+                await self._prune()
+
+    async def _prune(self) -> None:
+        """Once a day, and not while anybody may need what is about to go."""
+        now = time.monotonic()
+        if now < self._prune_at or self._shop.preparing.total():
+            return
+        self._prune_at = now + PRUNE_EVERY
+        try:
+            await self._shop.environments.prune()
+        except Failure as failure:
+            log.warning("the cache could not be pruned", extra={"reason": failure.message})
 
     async def _remove_releases(self, name: ServiceName) -> int:
         home = self._shop.folders.releases / name

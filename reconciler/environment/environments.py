@@ -1,5 +1,6 @@
 """The front door: requirements to a lock, a lock to an environment, and away with what nobody needs."""
 
+import asyncio
 import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -71,6 +72,13 @@ class Environments:
     async def collect(self, needed: Callable[[EnvironmentId], bool]) -> tuple[EnvironmentId, ...]:
         """Remove the environments that nobody needs; a release that is still being prepared needs its own too."""
         return await self._builds.collect(needed)
+
+    async def prune(self) -> None:
+        """Bound what is only there to be quick: the cache of uv, and resolutions that nobody used for long."""
+        with _disk_troubles():
+            await self._uv.run("cache", "prune")
+            made = {environment.name for environment in self._builds.folder.iterdir()}
+            await asyncio.to_thread(self._locks.prune, made)
 
     async def settled(self) -> None:
         """Wait until environments in use are compiled and flushed."""

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,8 @@ from reconciler.model.requirement import Requirements, split_hashes
 
 MOST_KNOWN = 1_000
 """Locks in memory, at some 50 kB each; the others are a file away."""
+MOST_KEPT = 1_000
+"""Locks on disk, beside those of environments; what is forgotten and asked for again is resolved anew."""
 SERVICE, PLATFORM = "service.in", "platform.in"
 PEOPLE = {SERVICE: "the service", PLATFORM: "every worker"}
 ROW = re.compile(r"(?P<line>(?P<name>[A-Za-z0-9._-]+)(?:\[[^]]*\])?(?:==(?P<version>[^\s;]+)| @ (?P<url>\S+))[^\n\\]*)")
@@ -77,6 +79,9 @@ class Locks:
         if lock is None:
             work = partial(self._resolve_and_keep, asked, path)
             lock = await self._shared.join(f"{path.name} {fresh}", work, progress)
+        else:
+            # When it was used last decides how long it is kept.
+            path.touch()
         self._remember(asked, lock)
         return lock
 
@@ -93,6 +98,17 @@ class Locks:
         self._known[asked] = lock
         if len(self._known) > MOST_KNOWN:
             del self._known[next(iter(self._known))]
+
+    def prune(self, environments: Collection[str], most: int = MOST_KEPT) -> int:
+        """Forget resolutions that were not used for longest; never one that an environment was made from."""
+        kept = sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+        gone = 0
+        for path in kept[most:]:
+            lock = _load(path, Requirements())
+            if lock is None or lock.id not in environments:
+                path.unlink(missing_ok=True)
+                gone += 1
+        return gone
 
     async def close(self) -> None:
         await self._shared.close()

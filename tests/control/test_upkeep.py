@@ -17,6 +17,9 @@ class Environments:
     async def collect(self, keep: object) -> None:
         """Nothing is installed here."""
 
+    async def prune(self) -> None:
+        """Nor is anything kept."""
+
 
 def tidied(data: Path, folders: list[str], needed: set[str]) -> set[str]:
     """Which folders of a service's releases are left."""

@@ -278,3 +278,25 @@ def test_a_direct_url_is_locked_by_its_hash(make: Make, index: PackageIndex) -> 
         assert (await environments.build(lock)).python.exists()
 
     asyncio.run(scenario())
+
+
+def test_resolutions_that_nobody_used_for_long_are_forgotten_and_those_of_environments_kept(make: Make) -> None:
+    async def scenario() -> None:
+        environments = make()
+        await environments.open()
+        built = await environments.lock(from_list(["alpha<2"]))
+        await environments.build(built)
+        for wish in ("alpha", "beta", "gamma"):
+            await environments.lock(from_list([wish]))
+        locks, made = environments._locks, {built.id}
+        kept = sorted(locks.folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
+        assert len(kept) == 4
+        await environments.prune()
+        assert len(list(locks.folder.glob("*.json"))) == 4
+        assert locks.prune(made, most=1) == 2
+        left = {json.loads(path.read_bytes())["packages"].get("gamma") for path in locks.folder.glob("*.json")}
+        assert left == {None, "1.0"}
+        assert locks.of(built.id).id == built.id
+        await environments.close()
+
+    asyncio.run(scenario())
