@@ -17,7 +17,7 @@ def run() -> list[Figure]:
         one = private_of_all(platform, 1)
         platform.deploy(further, within=300)
         hundred = private_of_all(platform, SERVICES)
-    megabyte = 1024 * 1024
+    megabyte = 1_000_000
     return [
         at_most(
             f"private memory per further service, {SERVICES}", (hundred - one) / (SERVICES - 1) / megabyte, 9, "MB"

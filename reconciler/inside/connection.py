@@ -528,6 +528,7 @@ class Connection(HttpToolsProtocol):
         self.traffic.leave(self)
         # Before the application's task is made: the task keeps a copy of the context as it is now.
         REQUEST.set(self.scope[REQUEST_KEY])  # type: ignore[literal-required]
+        self.config.loaded_app = self.traffic.app_behind_proxy
         self.handle_websocket_upgrade()
         protocol: Any = self.transport.get_protocol()
         if rest and protocol is not self:

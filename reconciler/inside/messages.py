@@ -14,6 +14,8 @@ LINE_LIMIT = 4 * 1024 * 1024
 BACKLOG_LIMIT = 4 * 1024 * 1024
 FDS_AT_ONCE = 16
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 
 class Gone(Exception):
     """The other side hung up, or says things that are not the protocol."""
@@ -52,7 +54,7 @@ class Messages:
         return [_parse(line) for line in lines if line]
 
     def send(self, message: Message) -> None:
-        self._outgoing += json.dumps(message, separators=(",", ":")).encode() + b"\n"
+        self._outgoing += _encode(message).encode() + b"\n"
         if len(self._outgoing) > BACKLOG_LIMIT:
             raise Gone
         self.flush()
@@ -70,7 +72,7 @@ class Messages:
     def send_last(self, message: Message, within: float) -> bool:
         """Write to the end, waiting a little if need be: the process exits right after. True when it was written."""
         self.sock.settimeout(within)
-        line = json.dumps(message, separators=(",", ":")).encode() + b"\n"
+        line = _encode(message).encode() + b"\n"
         try:
             self.sock.sendall(self._outgoing + line)
         except OSError:

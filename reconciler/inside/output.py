@@ -48,11 +48,16 @@ class OutputFile:
     """Append to the current file of one folder; rotate it when it is full."""
 
     def __init__(self, folder: str | os.PathLike[str], limit: int) -> None:
-        self._folder = Path(folder)
+        # Plain strings: every worker makes one of these, and pathlib writes to a hundred kilobytes of shared memory.
+        self._folder = os.fspath(folder)
+        self._current = f"{self._folder}/{CURRENT}"
         self._limit = limit
         self._lock = threading.Lock()
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._fd = self._open()
+        try:
+            self._fd = self._open()
+        except FileNotFoundError:
+            Path(folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._fd = self._open()
 
     def append(self, record: bytes) -> None:
         try:
@@ -68,14 +73,15 @@ class OutputFile:
         os.close(self._fd)
 
     def _open(self) -> int:
-        return os.open(self._folder / CURRENT, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return os.open(self._current, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def _rotate(self) -> None:
         with self._lock, self._alone():
             with contextlib.suppress(FileNotFoundError):
                 # Another process may have been first; then ours is the previous file already.
-                if (self._folder / CURRENT).stat().st_ino == os.fstat(self._fd).st_ino:
-                    (self._folder / CURRENT).rename(self._folder / PREVIOUS)
+                current = Path(self._current)
+                if current.stat().st_ino == os.fstat(self._fd).st_ino:
+                    current.rename(current.with_name(PREVIOUS))
             fresh = self._open()
             os.dup2(fresh, self._fd, inheritable=False)
             os.close(fresh)
@@ -284,16 +290,21 @@ class _Bytes(io.RawIOBase):
 
 
 class Records(logging.Handler):
-    """The root of logging: one call, one record, with its traceback inside."""
+    """The root of logging: one call, one record, with its traceback inside.
 
-    def __init__(self, output: Output) -> None:
+    It is made before the fork, and told where to write after it.
+    """
+
+    def __init__(self) -> None:
         super().__init__()
-        self._output = output
+        self.output: Output | None = None
         self.setFormatter(logging.Formatter("%(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
+        if self.output is None:
+            return
         try:
-            self._output.write(
+            self.output.write(
                 "log", self.format(record), request=REQUEST.get(), level=record.levelname, logger=record.name
             )
         except Exception:

@@ -59,7 +59,7 @@ def send_connection(channel: socket.socket, fd: int, unread: bytes) -> None:
         return
     if len(unread) > UNREAD_LIMIT:
         raise ValueError(f"{len(unread)} unread bytes are more than can travel with a connection")
-    file = _file_holding(unread)
+    file = file_holding(unread)
     try:
         _send(channel, _HEADER.pack(_IN_FILE, time.monotonic()), _LENGTH.pack(len(unread)), fd, file)
     finally:
@@ -145,13 +145,14 @@ def _unread(packet: bytes, fds: list[int]) -> bytes:
     raise ValueError(f"a packet of kind {kind} came with {len(fds)} descriptors")
 
 
-def _file_holding(content: bytes) -> int:
+def file_holding(content: bytes) -> int:
+    """A file without a name, in memory where the system has that; its offset is at the end."""
     if not _SEALS:
         with tempfile.TemporaryFile() as temporary:
             temporary.write(content)
             temporary.flush()
             return os.dup(temporary.fileno())
-    file = os.memfd_create("unread", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    file = os.memfd_create("passed", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         written = 0
         while written < len(content):

@@ -8,13 +8,11 @@ of its own. Nothing of it may stay behind: no thread, no descriptor, no loop.
 import asyncio
 import contextlib
 import importlib
-from dataclasses import dataclass
 from typing import Any
-
-from fastapi import APIRouter, Request
 
 from .connection import Connection
 from .lifespan import Lifespan
+from .sample.router import router
 from .service import Application, shell
 from .traffic import Traffic
 
@@ -47,20 +45,21 @@ REQUESTS = (
     b"GET /rehearsal/seven" + HOST + b"Accept: */*\r\nConnection: keep-alive\r\n\r\n",
     b"POST /rehearsal/" + HOST + b'Content-Type: application/json\r\nContent-Length: 12\r\n\r\n{"text":"a"}',
     b"POST /rehearsal/" + HOST + b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+    b"GET /rehearsal/events/" + HOST + b"\r\n",
     b"GET /rehearsal/nowhere/at/all" + HOST + b"\r\n",
     b"GET /rehearsal/openapi.json" + HOST + b"\r\n",
 )
 
 
-def rehearse() -> None:
+def rehearse(rounds: int = ROUNDS) -> None:
     for name in IMPORTED_LATE:
         # Optional, or not in the version that this environment pins.
         with contextlib.suppress(ImportError, RuntimeError):
             importlib.import_module(name)
-    asyncio.run(_perform(shell(_router(), "rehearsal")))
+    asyncio.run(_perform(shell(router, "rehearsal"), rounds))
 
 
-async def _perform(app: Application) -> None:
+async def _perform(app: Application, rounds: int) -> None:
     lifespan = Lifespan(app)
     await lifespan.startup()
     loop = asyncio.get_running_loop()
@@ -68,7 +67,7 @@ async def _perform(app: Application) -> None:
     stage: Any = _Stage()
     connection = Connection(traffic)
     connection.connection_made(stage)
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for request in REQUESTS:
             connection.data_received(request)
             while connection.is_busy:  # noqa: ASYNC110
@@ -98,22 +97,3 @@ class _Stage(asyncio.Transport):
 
     def close(self) -> None:
         return
-
-
-def _router() -> APIRouter:
-    router = APIRouter()
-
-    @dataclass
-    class Thing:
-        text: str
-        number: int = 0
-
-    @router.get("/{number}")
-    async def read(number: int, request: Request, text: str = "") -> dict[str, int]:
-        return {text: number}
-
-    @router.post("/", status_code=201)
-    async def make(thing: Thing) -> Thing:
-        return thing
-
-    return router

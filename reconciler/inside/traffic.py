@@ -5,6 +5,8 @@ Refuses to know about gateways beyond one verb: `give_back`.
 
 import asyncio
 import contextvars
+import copy
+import functools
 import importlib.util
 import inspect
 import itertools
@@ -16,6 +18,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.config import Config, WSProtocolType
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
@@ -55,10 +58,12 @@ def websocket_protocol() -> WSProtocolType:
     return "websockets-sansio" if has_sansio else "auto"
 
 
-def configure(app: Application) -> Config:
+@functools.cache
+def configuration() -> Config:
+    """Made once, before the fork: nothing in it is about any one service."""
     take_place()
     config = Config(
-        app,
+        _nobody,
         http=HttpToolsProtocol,
         ws=websocket_protocol(),
         lifespan="off",
@@ -66,9 +71,14 @@ def configure(app: Application) -> Config:
         access_log=False,
         server_header=False,
         interface="asgi3",
+        proxy_headers=False,
     )
     config.load()
     return config
+
+
+async def _nobody(_scope: object, _receive: object, _send: object) -> None:
+    """Stands for the application until there is one."""
 
 
 class Prefixed:
@@ -96,9 +106,7 @@ class Traffic:
         request_limit: float | None = None,
     ) -> None:
         self.app = app
-        self.config = configure(Prefixed(app, prefix))
-        self.app_behind_proxy: Application = self.config.loaded_app
-        """The same, told about the client by a proxy in front, if uvicorn trusts that proxy."""
+        self.config = copy.copy(configuration())
         self.app_state = app_state
         self.service = service
         self.prefix = prefix
@@ -124,6 +132,12 @@ class Traffic:
         self._date: Header = (b"date", b"")
         self._ids = itertools.count()
         self._id_start = os.urandom(5).hex()
+
+    @functools.cached_property
+    def app_behind_proxy(self) -> Application:
+        """The same, told about the client by a proxy in front, if that proxy is trusted as uvicorn trusts it."""
+        trusted = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
+        return ProxyHeadersMiddleware(Prefixed(self.app, self.prefix), trusted)  # type: ignore[arg-type]
 
     def request_id(self) -> str:
         return f"{self._id_start}-{next(self._ids):x}"

@@ -58,6 +58,21 @@ PRELOADED: set[str] = set()
 logger = logging.getLogger("reconciler")
 
 
+RECORDS = Records()
+
+
+def prepare() -> None:
+    """What all workers have in common, done once before any is forked."""
+    for name in [name for name in os.environ if name not in INHERITED]:
+        del os.environ[name]
+    root = logging.getLogger()
+    root.handlers[:] = [RECORDS]
+    root.setLevel(logging.INFO)
+    access = logging.getLogger("uvicorn.access")
+    access.handlers.clear()
+    access.propagate = False
+
+
 @dataclass(frozen=True, slots=True)
 class Inheritance:
     """The descriptors that a worker gets from the zygote."""
@@ -79,6 +94,7 @@ def run(spec: Spec, inheritance: Inheritance) -> NoReturn:
     _settle_in(spec)
     gc.enable()
     loop = new_event_loop()
+    kernel.give_back_zeros(id(loop), loop.__sizeof__())
     asyncio.set_event_loop(loop)
     status = loop.run_until_complete(Worker(spec, inheritance, output, known, loop).live())
     _leave(output, status)
@@ -93,21 +109,15 @@ def _take_over_output(spec: Spec, inheritance: Inheritance) -> Output:
     output = Output(file, speaker, Redactor(spec.secrets.items()))
     sys.stdout = sys.__stdout__ = Lines(output, "stdout", 1)  # type: ignore[assignment, misc]
     sys.stderr = sys.__stderr__ = Lines(output, "stderr", 2)  # type: ignore[assignment, misc]
-    root = logging.getLogger()
-    root.handlers[:] = [Records(output)]
-    root.setLevel(logging.INFO)
-    access = logging.getLogger("uvicorn.access")
-    access.handlers.clear()
-    access.propagate = False
+    RECORDS.output = output
     faulthandler.enable(file=2)
     return output
 
 
 def _settle_in(spec: Spec) -> None:
     """Environment, folder, import path and limits of the service. Secrets exist in this process from here on."""
-    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    os.environ.clear()
-    os.environ.update({**kept, **spec.environ, **spec.secrets})
+    os.environ.update(spec.environ)
+    os.environ.update(spec.secrets)
     os.chdir(spec.code)
     sys.path[:0] = [spec.code, *spec.path]
     _forget_namesakes(spec)

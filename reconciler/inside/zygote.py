@@ -1,37 +1,48 @@
 """The fork server of one environment: Python with the framework imported and warm, waiting to become workers.
 
-It runs nothing of any service and has one thread, so that a fork is always safe. What it has imported is frozen out
-of the collector's sight: a worker that never touches those pages never pays for them. It reads what its workers' C
-code and child processes print, and says when a worker has ended. When the platform is gone (the lifeline's end of
-file) it ends them all.
+It runs nothing of any service and has one thread, so that a fork is always safe. When it is warm it forks the stem,
+which does nothing but fork workers; it keeps the books itself. It reads what its workers' C code and child processes
+print, and says when a worker has ended. When the platform is gone (the lifeline's end of file) it ends them all.
 """
 
 import argparse
 import contextlib
-import gc
-import importlib
+import marshal
 import os
 import selectors
-import signal
 import socket
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal
 
 from . import kernel, worker
+from .layout import close_up, freeze, gather
 from .messages import Gone, Message, Messages
 from .output import NOTICE_EVERY, Output, OutputFile, RawLines, Speaker
+from .passing import file_holding
 from .redaction import Redactor
 from .rehearsal import rehearse
 from .spec import Spec
+from .stem import BORN, END, EXITED, FORK, KILL, LEARN, ORDER, REPORT, Stem
+from .trial import code_of_a_worker
 
 READ_AT_ONCE = 64 * 1024
 BACKLOG = 128
-PRELOAD_SECONDS = 30
-EXIT_UNFIT = 4
+BIRTHS_AT_ONCE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """A worker that was ordered from the stem. It makes them in turn."""
+
+    worker: str
+    client: Messages
+    output: Output
+    stdout: int
+    stderr: int
 
 
 @dataclass(eq=False)
@@ -49,34 +60,40 @@ class Zygote:
         self._lifeline = lifeline
         self._clients: set[Messages] = set()
         self._children: dict[int, Child] = {}
-        self._probes: dict[int, str] = {}
+        self._births: deque[Birth] = deque()
         self._files: dict[str, OutputFile] = {}
         self._untold: list[Message] = []
-        self._wanted: list[str] = []
         self._stopping = False
-        self._wakeup, self._wakeup_sender = socket.socketpair()
+
+    def beget(self) -> None:
+        """Fork the stem: as late as possible, and before anything is served."""
+        self._stem, theirs = socket.socketpair()
+        if os.fork() == 0:
+            self._stem.close()
+            self._listener.close()
+            self._selector.close()
+            try:
+                Stem(theirs, self._lifeline).run()
+            except BaseException:
+                sys.excepthook(*sys.exc_info())
+            finally:
+                os._exit(1)
+        theirs.close()
 
     def run(self) -> None:
         self._watch(self._listener, self._accept)
         self._watch(self._lifeline, self._read_lifeline)
-        self._watch(self._wakeup, self._reap)
-        for end in (self._wakeup, self._wakeup_sender):
-            end.setblocking(False)
-        signal.set_wakeup_fd(self._wakeup_sender.fileno(), warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        while not (self._stopping and not self._children):
+        self._watch(self._stem, self._hear_stem)
+        while not (self._stopping and not self._children and not self._births):
             for key, _ in self._selector.select(self._patience()):
                 # What an earlier one of the same round closed is not asked any more, nor who got its number since.
                 if self._selector.get_map().get(key.fd) is key:
                     key.data()
             for child in self._children.values():
                 child.output.settle()
-            self._preload_one()
 
     def _patience(self) -> float | None:
         """For how long there is nothing to do unless something happens."""
-        if self._wanted:
-            return 0.05
         return NOTICE_EVERY if any(child.output.has_dropped for child in self._children.values()) else None
 
     def _watch(self, what: int | socket.socket | Messages, then: Callable[[], object], events: int = 1) -> None:
@@ -113,9 +130,14 @@ class Zygote:
             case "fork":
                 self._fork(message.get("spec"), client)
             case "preload":
-                self._wanted += [name for name in map(str, message.get("modules", ())) if name not in self._wanted]
+                self._teach(map(str, message.get("modules", ())))
             case "stop":
                 self._stopping = True
+
+    def _teach(self, modules: Iterable[str]) -> None:
+        for name in map(str.encode, modules):
+            self._order(LEARN, len(name))
+            self._stem.sendall(name)
 
     def _send(self, client: Messages, message: Message) -> bool:
         try:
@@ -152,69 +174,61 @@ class Zygote:
         try:
             if not isinstance(fields, dict):
                 raise ValueError("a spec is an object")
-            spec = Spec.of(fields)
-            child = self._give_birth(spec)
+            while len(self._births) >= BIRTHS_AT_ONCE:
+                # Neither side may ever wait for the other to read.
+                self._hear_stem()
+            self._births.append(self._ask_for_worker(Spec.of(fields), fields, client))
         except (KeyError, TypeError, ValueError, OSError) as error:
-            message = f"{type(error).__name__}: {error}"
-            self._send(client, {"op": "refused", "worker": name, "message": message})
-            return
-        self._children[child.pid] = child
-        started = kernel.start_time(child.pid)
-        told = self._send(client, {"op": "forked", "worker": spec.worker, "pid": child.pid, "started": started})
+            self._refuse(client, name, f"{type(error).__name__}: {error}")
+
+    def _refuse(self, client: Messages, name: str, why: str) -> None:
+        self._send(client, {"op": "refused", "worker": name, "message": why})
+
+    def _ask_for_worker(self, spec: Spec, fields: Message, client: Messages) -> Birth:
+        with contextlib.ExitStack() as passed, contextlib.ExitStack() as kept:
+            listener = passed.enter_context(contextlib.closing(listen(spec.socket)))
+            (out, out_writer), (err, err_writer) = pipes = os.pipe(), os.pipe()
+            for reader, writer in pipes:
+                kept.callback(os.close, reader)
+                passed.callback(os.close, writer)
+            # Not in the order itself: it may hold large secrets, and the stem shall not touch what it need not.
+            told = file_holding(marshal.dumps(fields))
+            passed.callback(os.close, told)
+            birth = Birth(spec.worker, client, self._output_of(spec), out, err)
+            self._order(FORK, fds=(listener.fileno(), out_writer, err_writer, told))
+            kept.pop_all()
+        return birth
+
+    def _order(self, kind: bytes, number: int = 0, fds: Sequence[int] = ()) -> None:
+        socket.send_fds(self._stem, [ORDER.pack(kind, number)], fds)
+
+    def _hear_stem(self) -> None:
+        report = self._stem.recv(REPORT.size)
+        if len(report) < REPORT.size:
+            # Without it no worker can be made; control starts another zygote, and the workers live on.
+            sys.exit("the stem of this environment has ended")
+        kind, number, status = REPORT.unpack(report)
+        if kind == BORN:
+            self._welcome(self._births.popleft(), number)
+        elif kind == EXITED:
+            self._bury(number, status)
+        else:
+            birth = self._births.popleft()
+            os.close(birth.stdout)
+            os.close(birth.stderr)
+            self._refuse(birth.client, birth.worker, os.strerror(number))
+
+    def _welcome(self, birth: Birth, pid: int) -> None:
+        child = self._children[pid] = Child(pid, birth.worker, birth.output)
+        self._listen_to(child, birth.stdout, "stdout")
+        self._listen_to(child, birth.stderr, "stderr")
+        started = kernel.start_time(pid)
+        told = birth.client in self._clients and self._send(
+            birth.client, {"op": "forked", "worker": birth.worker, "pid": pid, "started": started}
+        )
         if not told:
             # Whoever asked for it is gone, and nobody else knows that it exists.
-            os.kill(child.pid, signal.SIGKILL)
-
-    def _give_birth(self, spec: Spec) -> Child:
-        with contextlib.ExitStack() as for_child:
-            listener = for_child.enter_context(contextlib.closing(listen(spec.socket)))
-            out_reader, out_writer = os.pipe()
-            for_child.callback(os.close, out_writer)
-            err_reader, err_writer = os.pipe()
-            for_child.callback(os.close, err_writer)
-            try:
-                output = self._output_of(spec)
-                pid = os.fork()
-            except OSError:
-                os.close(out_reader)
-                os.close(err_reader)
-                raise
-            if pid == 0:
-                os.close(out_reader)
-                os.close(err_reader)
-                self._become(spec, worker.Inheritance(listener, self._lifeline, out_writer, err_writer))
-        child = Child(pid, spec.worker, output)
-        self._listen_to(child, out_reader, "stdout")
-        self._listen_to(child, err_reader, "stderr")
-        return child
-
-    def _become(self, spec: Spec, inheritance: worker.Inheritance) -> NoReturn:
-        """The first thing a worker does: forget that it was a zygote."""
-        status = 1
-        try:
-            self._forget()
-            worker.run(spec, inheritance)
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-        finally:
-            os._exit(status)
-
-    def _forget(self) -> None:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        self._selector.close()
-        self._listener.close()
-        self._wakeup.close()
-        self._wakeup_sender.close()
-        for client in self._clients:
-            client.close()
-        for child in self._children.values():
-            for fd in child.pipes:
-                os.close(fd)
-        # With what is to be taken out of their output: nobody's secrets but its own are a worker's business.
-        self._children.clear()
-        for file in self._files.values():
-            file.close()
+            self._order(KILL, pid)
 
     def _output_of(self, spec: Spec) -> Output:
         file = self._files.get(spec.output)
@@ -244,18 +258,6 @@ class Zygote:
         os.close(fd)
         child.pipes.pop(fd).finish()
 
-    def _reap(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            self._wakeup.recv(4096)
-        for pid in tuple(self._probes):
-            status = end_of(pid)
-            if status is not None:
-                self._import(self._probes.pop(pid), status)
-        for pid in tuple(self._children):
-            status = end_of(pid)
-            if status is not None:
-                self._bury(pid, status)
-
     def _bury(self, pid: int, status: int) -> None:
         child = self._children.pop(pid)
         for fd in tuple(child.pipes):
@@ -267,78 +269,9 @@ class Zygote:
         self._tell({"op": "exited", "worker": child.worker, "pid": pid, "status": status})
 
     def _read_lifeline(self) -> None:
-        if os.read(self._lifeline, 1):
-            return
-        for pid in self._children:
-            with contextlib.suppress(OSError):
-                os.killpg(pid, signal.SIGKILL)
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-        os._exit(0)
-
-    # Learning
-
-    def _preload_one(self) -> None:
-        """A child tries the import first.
-
-        A module that starts a thread would make every later fork unsafe, and one that asks for environment variables
-        would not find those of the service.
-        """
-        if not self._wanted or self._probes:
-            return
-        name = self._wanted.pop(0)
-        if name in sys.modules:
-            return
-        pid = os.fork()
-        if pid == 0:
-            self._probe(name)
-        self._probes[pid] = name
-
-    def _probe(self, name: str) -> NoReturn:
-        status = 1
-        try:
-            self._forget()
-            signal.alarm(PRELOAD_SECONDS)
-            asked = note_what_is_asked_of_the_environment()
-            importlib.import_module(name)
-            has_threads = threading.active_count() > 1 or kernel.thread_count() > 1
-            status = EXIT_UNFIT if has_threads or asked else 0
-        finally:
-            os._exit(status)
-
-    def _import(self, name: str, status: int) -> None:
-        if status != 0:
-            return
-        with contextlib.suppress(BaseException):
-            importlib.import_module(name)
-            worker.PRELOADED.add(name)
-        freeze()
-
-
-def note_what_is_asked_of_the_environment() -> list[str]:
-    """From now on, in this process."""
-    asked: list[str] = []
-    kind = type(os.environ)
-    plain = kind.__getitem__
-
-    def noted(environ: "os._Environ[str]", name: str) -> str:
-        asked.append(name)
-        return plain(environ, name)
-
-    kind.__getitem__ = noted  # type: ignore[method-assign]
-    return asked
-
-
-def end_of(pid: int) -> int | None:
-    """The wait status of a child that has ended; what it had started ends with it."""
-    # As long as it is not waited for, its number is its own, and so is its process group.
-    if hasattr(os, "waitid"):
-        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            return None
-        with contextlib.suppress(OSError):
-            os.killpg(pid, signal.SIGKILL)
-    ended, status = os.waitpid(pid, os.WNOHANG)
-    return status if ended else None
+        if not os.read(self._lifeline, 1):
+            self._order(END)
+            os._exit(0)
 
 
 def listen(path: str) -> socket.socket:
@@ -358,37 +291,6 @@ def listen(path: str) -> socket.socket:
     return listener
 
 
-def freeze() -> None:
-    """Leave the workers memory that stays shared: nothing for the collector to visit, no holes to write into."""
-    gc.collect()
-    FILLING.extend(_fill_holes())
-    gc.freeze()
-    gc.disable()
-
-
-FILLING: list[bytes] = []
-POOL = 16 * 1024
-LARGEST_SMALL = 512
-HOLES = 4_000
-
-
-def _fill_holes() -> Iterator[bytes]:
-    """Small objects until the allocator begins an empty pool, for each of its sizes.
-
-    Otherwise a worker's own objects would be scattered over pages that are half full and shared until then: a megabyte.
-    """
-    header = sys.getsizeof(b"")
-    for size in range(48, LARGEST_SMALL + 1, 16):
-        neighbours, last = 0, 0
-        for _ in range(HOLES):
-            filling = bytes(size - header)
-            neighbours = neighbours + 1 if id(filling) == last + size else 0
-            last = id(filling)
-            yield filling
-            if neighbours >= POOL // size - 2:
-                break
-
-
 def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="zygote")
     parser.add_argument("--socket", required=True)
@@ -398,9 +300,20 @@ def main(arguments: Sequence[str]) -> None:
     _redirect(options.log)
     # Its socket is there before it is warm, so that control waits for a greeting and not for a file.
     zygote = Zygote(options.socket, options.lifeline_fd)
+    prepare(options.lifeline_fd)
+    zygote.beget()
+    zygote.run()
+
+
+def prepare(lifeline: int) -> None:
+    """Do first what every worker would otherwise do for the first time."""
+    worker.prepare()
+    rehearse(rounds=1)
+    called = code_of_a_worker(lifeline)
+    close_up()
+    gather(called)
     rehearse()
     freeze()
-    zygote.run()
 
 
 def _redirect(log: str) -> None:

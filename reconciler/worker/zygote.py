@@ -355,5 +355,5 @@ def _generation(environment: EnvironmentId) -> str:
 
 @cache
 def _inside_version() -> str:
-    sources = sorted(INSIDE.glob("*.py"))
+    sources = sorted(INSIDE.rglob("*.py"))
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()

@@ -129,8 +129,8 @@ def ask_and_do_not_care(platform: Platform) -> None:
 
 
 def nothing_is_left_over(platform: Platform) -> bool:
-    """Two services of one replica: two workers and one zygote run the same command, and no more."""
-    return nobody_is_left_over(platform, 3)
+    """Two services of one replica: two workers, one zygote and its stem run the same command, and no more."""
+    return nobody_is_left_over(platform, 4)
 
 
 def nobody_is_left_over(platform: Platform, forked: int) -> bool:
@@ -199,7 +199,7 @@ def test_a_worker_too_busy_to_say_hello_to_the_next_control_is_still_the_worker(
     control_is_back(platform)
     assert platform.worker("tasks") == worker
     asking.join()
-    eventually(lambda: nobody_is_left_over(platform, 2), what="one worker and no more")
+    eventually(lambda: nobody_is_left_over(platform, 3), what="one worker and no more")
     assert platform.worker("tasks") == worker
 
 

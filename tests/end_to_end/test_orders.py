@@ -140,8 +140,8 @@ def test_a_service_that_is_put_back_during_an_older_sync_stays_known(platform: P
 
 
 def forked(platform: Platform) -> int:
-    """How many workers there are; their one zygote runs the same command."""
-    return sum(ROLES["zygote"] in process.command for process in platform.family()) - 1
+    """How many workers there are; their one zygote and its stem run the same command."""
+    return sum(ROLES["zygote"] in process.command for process in platform.family()) - 2
 
 
 def test_a_commit_that_is_taken_back_during_the_switch_ends_as_git_says(shared: Platform) -> None:

@@ -27,7 +27,8 @@ class Wire:
         self.lines = self.sock.makefile("r")
 
     def send(self, message: Message, *fds: int) -> None:
-        socket.send_fds(self.sock, [json.dumps(message).encode() + b"\n"], list(fds))
+        line = json.dumps(message).encode() + b"\n"
+        self.sock.sendall(line[socket.send_fds(self.sock, [line], list(fds)) :])
 
     def next(self, op: str, **expected: object) -> Message:
         """The next message of this kind; others are skipped."""
