@@ -37,7 +37,7 @@ class Environments:
         retries: int = 3,
     ) -> None:
         data = data.absolute()
-        python = interpreter or our_own()
+        python = self._python = interpreter or our_own()
         self._uv = Uv(data / "cache", indexes, uv, bounds, retries)
         self._locks = Locks(data / "locks", self._uv, python, base, allow_builds)
         self._builds = Builds(data / "environments", self._uv, python, allow_builds)
@@ -57,7 +57,9 @@ class Environments:
     async def lock_text(self, requirements: Requirements, progress: Progress = silent) -> str:
         """What `reconciler lock` writes to a service.lock: today's packages, with hashes."""
         lock = await self.lock(requirements, progress, fresh=True)
-        return f"# Written by `reconciler lock`. Change the requirements instead, then run it again.\n{lock.text}"
+        world = f"Python {self._python.series} on {self._python.platform}"
+        head = f"# Written by `reconciler lock` for {world}. Change the requirements instead, then run it again."
+        return f"{head}\n{lock.text}"
 
     async def build(self, lock: Lock, progress: Progress = silent) -> Environment:
         """The environment with these packages: at once when it is there, and made only once however many ask."""

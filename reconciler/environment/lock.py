@@ -137,7 +137,7 @@ class Locks:
         resolved = _narrowed(tuple(_rows(out)), asked)
         progress(f"resolved {len(resolved)} packages")
         if asked.exact:
-            _check_complete(resolved, asked)
+            _check_complete(resolved, asked, f"Python {self.interpreter.series} on {self.interpreter.platform}")
         return self._lock(asked, resolved, built)
 
     async def _compile(self, asked: Requirements, folder: Path, progress: Progress) -> tuple[str, tuple[str, ...]]:
@@ -242,13 +242,14 @@ def _narrow(row: Resolved, named: set[str], asked: Requirements) -> Resolved:
     return replace(row, hashes=kept)
 
 
-def _check_complete(resolved: Sequence[Resolved], asked: Requirements) -> None:
+def _check_complete(resolved: Sequence[Resolved], asked: Requirements, world: str) -> None:
     """A lock that leaves out what its packages need would install something else on every day."""
     expected = asked.names | _reached(resolved)
     for row in resolved:
         if row.name not in expected:
             message = f"service.lock does not list {row.name}, which {row.parents[0]} needs"
-            remedy = "Run `reconciler lock` and commit what it writes"
+            # A lock holds for where it was made: elsewhere a package may need others.
+            remedy = f"Run `reconciler lock` with {world}, as this server has, and commit what it writes"
             raise stalled("lock-incomplete", message, remedy, line=asked.named(row.parents))
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -232,6 +233,10 @@ def test_a_lock_that_leaves_out_what_its_packages_need_is_incomplete(make: Make,
     (problem,) = failure.problems
     assert problem.code == "lock-incomplete"
     assert problem.message == "service.lock does not list alpha, which beta needs"
+    assert (
+        problem.remedy is not None
+        and f"with Python {sys.version_info.major}.{sys.version_info.minor} on " in problem.remedy
+    )
     assert problem.place == "services/tasks/service.lock:1:1"
 
 
