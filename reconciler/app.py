@@ -33,10 +33,12 @@ from reconciler.control.feed import Feed
 from reconciler.control.folders import Folders
 from reconciler.control.gate import Gate, Shelf
 from reconciler.control.history import History
+from reconciler.control.inbox import Inbox
 from reconciler.control.ledger import Ledger
 from reconciler.control.loop import Loop
 from reconciler.control.memory import remember
 from reconciler.control.overview import Overview
+from reconciler.control.pace import Pace
 from reconciler.control.planning import Planner
 from reconciler.control.poll import poll
 from reconciler.control.reading import Reader
@@ -48,6 +50,8 @@ from reconciler.data_folder import read_admin_token
 from reconciler.environment import Environments
 from reconciler.listener import url
 from reconciler.model.failure import Failure
+from reconciler.model.webhook.doors import doors_from, known_secrets
+from reconciler.model.webhook.event import Followed
 from reconciler.settings import Settings
 from reconciler.source.mirror import Mirror
 from reconciler.store.journal import Journal
@@ -77,6 +81,7 @@ class Place:
 
 def main() -> int:
     veil = Veil()
+    veil.know(known_secrets(os.environ))
     terminal.configure(redact=veil.text)
     place, settings = _arguments(sys.argv[1:])
     try:
@@ -117,6 +122,9 @@ async def serve(place: Place, settings: Settings, veil: Veil) -> int:
         remains = Remains(journal, folders, zygotes, engine)
         returned = await remains.come_back()
         loop.restore(returned, await remember(journal))
+        pace = Pace(settings.poll)
+        followed = Followed(mirror.address.location, settings.branch)
+        inbox = Inbox(followed, journal, loop.triggers, pace, owed=await journal.owing())
         await close_interrupted_syncs(journal)
         opening = asyncio.create_task(traffic.open({one.live.recipe.prefix: one.live.crew for one in returned}))
         await asyncio.wait([opening, stopping := asyncio.create_task(stop.wait())], return_when=FIRST_COMPLETED)
@@ -132,11 +140,13 @@ async def serve(place: Place, settings: Settings, veil: Veil) -> int:
             tokens,
             shop.commits,
             History(journal, shop.commits, feed),
+            inbox,
         )
         server = _server(overview, settings)
         tasks = [
             asyncio.create_task(loop.run(), name="the loop"),
-            asyncio.create_task(poll(loop, mirror, settings.poll), name="the poll"),
+            asyncio.create_task(poll(loop, mirror, pace), name="the poll"),
+            asyncio.create_task(inbox.run(), name="the inbox of webhooks"),
             asyncio.create_task(server.serve(sockets=[socket.socket(fileno=place.listener)]), name="the API"),
         ]
         await loop.triggers.ask("start", "reconciler")
@@ -158,9 +168,9 @@ def _died(tasks: "list[asyncio.Task[None]]") -> int:
 
 async def _go_down(loop: Loop, traffic: Traffic, server: uvicorn.Server, tasks: "list[asyncio.Task[None]]") -> None:
     """Accept nothing new, let every worker finish, then stop answering questions about it."""
-    looping, polling, serving = tasks
-    looping.cancel()
-    polling.cancel()
+    *looking, serving = tasks
+    for task in looking:
+        task.cancel()
     log.info("stopping: what was begun is finished first")
     try:
         async with asyncio.timeout(GATEWAY_CLOSES_WITHIN):
@@ -184,7 +194,7 @@ class Server(uvicorn.Server):
 def _server(overview: Overview, settings: Settings) -> uvicorn.Server:
     hosts = (settings.host, *settings.allowed_hosts)
     access = Access(read_admin_token(settings.data) or "", hosts, overview.keys)
-    application = build(overview, access)
+    application = build(overview, access, doors_from(os.environ), settings.webhook_body)
     # A person's way in, worth something once; it may stay in a log.
     code = application.state.sign_in_code.text
     log.info("dashboard  sign-in=%s/sign-in?code=%s", url(settings.host, settings.control_port), code)

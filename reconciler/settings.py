@@ -27,6 +27,13 @@ class Settings:
     """Hosts from which a requirement may be a direct URL."""
     allowed_hosts: tuple[str, ...] = ()
     """Names under which the control plane may be addressed, beside loopback, `host` and any IP address."""
+    webhook_body: int | None = None
+    """The largest body of a webhook; None: what each provider is known to send."""
+    notify: tuple[str, ...] = ()
+    """Where to send what people want to hear of; such an address may hold a secret."""
+    notify_on: tuple[str, ...] = ()
+    allow_notify: tuple[str, ...] = ()
+    """Hosts that may be notified although they are not public."""
 
     def to_json(self) -> str:
         return json.dumps({**asdict(self), "data": str(self.data)})

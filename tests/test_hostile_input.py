@@ -11,11 +11,12 @@ from tests.manifest.corpus import CORPUS as MANIFESTS
 from tests.source.test_hostile_folders import CORPUS as FOLDERS
 
 PAGE = (ROOT / "docs" / "hostile-input.md").read_text()
-ROWS = re.findall(r"^\| ([GYD]-\d+) \|(.*)$", PAGE, re.M)
+ROWS = re.findall(r"^\| ([GYDA]-\d+) \|(.*)$", PAGE, re.M)
 ASKED_FOR = {
     "G": (1, 3, 4, 5, 6, 7, 8, 10, 11, 13, 14, 18, 19, 20, 21, 22, 23, 24, 27, 28, 31, 32, 34, 35, 37),
     "Y": (2, 3, 4, 8, 10, 12, 13, 15, 16, 18, 19),
     "D": (1, 2, 3, 5, 6, 7, 9, 10, 12, 13, 14, 15, 16, 17, 18, 19, 20),
+    "A": (3, 4),
 }
 
 

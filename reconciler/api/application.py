@@ -3,13 +3,14 @@
 from fastapi import FastAPI
 
 from reconciler import __version__
-from reconciler.api import actions, events, probes, services, sign_in, syncs, tokens
+from reconciler.api import actions, events, probes, services, sign_in, syncs, tokens, webhooks
 from reconciler.api.access import Access
 from reconciler.api.audited import Audited
 from reconciler.api.doorway import Doorway
 from reconciler.api.logs import Followers
 from reconciler.api.platform import Platform
 from reconciler.api.problems import answer_with_problems, described, publish
+from reconciler.model.webhook.doors import Doors
 
 ROUTERS = (
     probes.router,
@@ -19,10 +20,11 @@ ROUTERS = (
     events.router,
     tokens.router,
     sign_in.router,
+    webhooks.router,
 )
 
 
-def build(platform: Platform, access: Access) -> FastAPI:
+def build(platform: Platform, access: Access, doors: Doors | None = None, webhook_body: int | None = None) -> FastAPI:
     app = FastAPI(
         title="reconciler",
         version=__version__,
@@ -35,8 +37,9 @@ def build(platform: Platform, access: Access) -> FastAPI:
     app.state.access = access
     app.state.followers = Followers()
     app.state.sign_in_code = sign_in.SignInCode()
+    app.state.intake = webhooks.Intake(doors or {})
     app.add_middleware(Audited)
-    app.add_middleware(Doorway, allowed_hosts=access.hosts)
+    app.add_middleware(Doorway, allowed_hosts=access.hosts, signed=webhooks.limits(webhook_body))
     answer_with_problems(app)
     publish(app, ROUTERS)
     for router in ROUTERS:

@@ -8,7 +8,7 @@ Plain ASGI, so that it costs nothing and streams stay streams.
 
 import ipaddress
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -33,22 +33,25 @@ class BodyTooLarge(Exception):
 
 
 class Doorway:
-    def __init__(self, app: ASGIApp, allowed_hosts: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, allowed_hosts: Iterable[str], signed: Mapping[str, int] | None = None) -> None:
+        """`signed` are paths whose requests prove themselves, under whatever name they ask, and their largest body."""
         self._app = app
+        self._signed = signed or {}
         self._hosts = frozenset(name.lower().rstrip(".") for name in (*LOCAL, *allowed_hosts))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        door = Passage(receive, send)
-        if not self._is_addressed(scope):
+        limit = self._signed.get(scope["path"], BODY_LIMIT)
+        door = Passage(receive, send, limit)
+        if scope["path"] not in self._signed and not self._is_addressed(scope):
             refusal = problem(
                 421, "the Host header does not name this server; the operator allows more with --allowed-host"
             )
             await refusal(scope, receive, door.send)
-        elif _announced_length(scope) > BODY_LIMIT:
-            await _too_large(scope, receive, door.send)
+        elif _announced_length(scope) > limit:
+            await _too_large(scope, receive, door)
         else:
             await self._pass(scope, receive, door)
 
@@ -58,7 +61,7 @@ class Doorway:
         except BodyTooLarge:
             if door.answered:
                 raise
-            await _too_large(scope, receive, door.send)
+            await _too_large(scope, receive, door)
         except Exception:
             log.exception("a bug stopped an answer of the control plane")
             if door.answered:
@@ -76,7 +79,8 @@ class Doorway:
 class Passage:
     """One request on its way in, and its answer on its way out."""
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, limit: int) -> None:
+        self.limit = limit
         self._receive = receive
         self._send = send
         self._received = 0
@@ -85,7 +89,7 @@ class Passage:
     async def receive(self) -> Message:
         message = await self._receive()
         self._received += len(message.get("body", b""))
-        if self._received > BODY_LIMIT:
+        if self._received > self.limit:
             raise BodyTooLarge
         return message
 
@@ -97,8 +101,9 @@ class Passage:
         await self._send(message)
 
 
-async def _too_large(scope: Scope, receive: Receive, send: Send) -> None:
-    await problem(413, f"a body may have {BODY_LIMIT} bytes at most", {"Connection": "close"})(scope, receive, send)
+async def _too_large(scope: Scope, receive: Receive, door: "Passage") -> None:
+    refusal = problem(413, f"a body may have {door.limit} bytes at most", {"Connection": "close"})
+    await refusal(scope, receive, door.send)
 
 
 def _announced_length(scope: Scope) -> int:

@@ -27,8 +27,10 @@ from reconciler.model.status import (
     ServiceStatus,
     SyncStatus,
     TokenStatus,
+    WebhookStatus,
 )
 from reconciler.model.verdict import Report
+from reconciler.model.webhook.event import Event
 
 
 class Actions(Protocol):
@@ -113,7 +115,22 @@ class History(Protocol):
     def listen(self) -> AbstractContextManager[Feed]: ...
 
 
+class Webhooks(Protocol):
+    async def take(self, provider: str, event: Event, body: bytes) -> WebhookStatus:
+        """What became of one that is genuine; written down when this returns."""
+        ...
+
+    async def webhook(self, number: str) -> WebhookStatus | None: ...
+
+    async def webhooks(self, limit: int, after: str | None) -> tuple[Sequence[WebhookStatus], int]:
+        """The newest first, those older than `after`; and how many there are in all."""
+        ...
+
+
 class Platform(Protocol):
+    @property
+    def webhooks(self) -> Webhooks: ...
+
     @property
     def actions(self) -> Actions: ...
 

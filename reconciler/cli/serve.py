@@ -1,5 +1,6 @@
 """`reconciler serve`: follow a repository and serve what it holds."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -63,6 +64,14 @@ def serve(
             help="A name under which the control plane may be addressed, beside localhost. Repeatable.",
         ),
     ] = None,
+    webhook_body: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RECONCILER_WEBHOOK_BODY",
+            help="The largest body of a webhook: 500kB, 5MB.",
+            show_default="25MB for GitHub, 5MB for others",
+        ),
+    ] = None,
 ) -> None:
     """Follow a repository and serve the services it holds.
 
@@ -70,12 +79,20 @@ def serve(
     """
     from reconciler import log, supervisor
     from reconciler.cli.repository import find_or_remember
-    from reconciler.model import duration
+    from reconciler.model import duration, size
+    from reconciler.model.webhook.doors import BadSecret, doors_from
     from reconciler.settings import Settings
 
     every = duration.seconds(poll)
     if not every:
         raise Misconfigured(f"--poll {poll!r} is no duration; write 500ms, 60s, 5m or 1h")
+    largest = size.octets(webhook_body) if webhook_body is not None else None
+    if webhook_body is not None and not largest:
+        raise Misconfigured(f"--webhook-body {webhook_body!r} is no size; write 500kB or 5MB")
+    try:
+        doors_from(os.environ)
+    except BadSecret as error:
+        raise Misconfigured(str(error)) from error
     followed = find_or_remember(repo, branch, data)
     log.configure()
     settings = Settings(
@@ -90,5 +107,6 @@ def serve(
         allow_builds=tuple(allow_build or ()),
         allow_urls=tuple(allow_url or ()),
         allowed_hosts=tuple(allowed_host or ()),
+        webhook_body=largest,
     )
     raise typer.Exit(supervisor.serve(settings))

@@ -15,6 +15,7 @@ from reconciler.control.actions import Actions
 from reconciler.control.boot import PAST_SEARCHED, newest_report
 from reconciler.control.commits import Commits
 from reconciler.control.history import History, commit_status, event_status, sync_status
+from reconciler.control.inbox import Inbox
 from reconciler.control.lane import Lane
 from reconciler.control.live import Live
 from reconciler.control.loop import Loop, Seen
@@ -52,6 +53,7 @@ class Overview:
         keys: Tokens,
         commits: Commits,
         history: History,
+        webhooks: Inbox,
     ) -> None:
         self._loop = loop
         self._mirror = mirror
@@ -62,6 +64,7 @@ class Overview:
         self.keys = keys
         self.history = history
         self._commits = commits
+        self.webhooks = webhooks
         self._started_at = datetime.now(UTC)
         self._source: Condition | None = None
 

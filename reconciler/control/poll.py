@@ -4,12 +4,12 @@ It asks before it fetches, and asks for no sync when nothing came: a quiet repos
 again and again is asked for ever more rarely, and what only a commit can mend is not asked for until there is one.
 """
 
-import asyncio
 import logging
 import random
 import time
 
 from reconciler.control.loop import Loop
+from reconciler.control.pace import Pace
 from reconciler.model.failure import Failure, Stalled, Wait
 from reconciler.source.mirror import Mirror
 from reconciler.source.polling import next_poll
@@ -20,24 +20,26 @@ log = logging.getLogger(__name__)
 NO_COMMIT = "none"
 
 
-async def poll(loop: Loop, mirror: Mirror, interval: float) -> None:
-    looking = Looking(loop, mirror)
+async def poll(loop: Loop, mirror: Mirror, pace: Pace) -> None:
+    looking = Looking(loop, mirror, pace)
     while True:
         after = looking.trouble.after if isinstance(looking.trouble, Wait) else None
-        due = next_poll(time.monotonic(), interval, failures=looking.failures, after=after, random=random.random)
-        await asyncio.sleep(max(0.0, due - time.monotonic()))
+        now = time.monotonic()
+        due = next_poll(now, pace.interval, failures=looking.failures, after=after, random=random.random)
+        await pace.wait(due - now, patient=looking.failures > 0)
         await looking.once()
 
 
 class Looking:
     """One look after another, and how many in a row went wrong."""
 
-    def __init__(self, loop: Loop, mirror: Mirror) -> None:
+    def __init__(self, loop: Loop, mirror: Mirror, pace: Pace) -> None:
         self.failures = 0
         self.trouble: Failure | None = None
         """Why the last look, or the sync it asked for, failed."""
         self._loop = loop
         self._mirror = mirror
+        self._pace = pace
         self._asked_for: str | None = None
         self._told: Failure | None = None
 
@@ -46,6 +48,8 @@ class Looking:
             latest = await self._mirror.latest()
             self._note(self._loop.seen.trouble if self._asked_for is not None else None)
             if self._is_worth_asking(latest):
+                if latest != self._mirror.tip:
+                    self._pace.surprised()
                 await self._loop.triggers.ask("poll", "reconciler")
                 self._asked_for = latest or NO_COMMIT
         except Failure as failure:

@@ -144,6 +144,25 @@ class SuiteStatus(Told):
     """The one that was asked: live, or a candidate that was thrown away for it."""
 
 
+class WebhookStatus(Told):
+    """A webhook that was genuine, and what became of it."""
+
+    id: str | None
+    """The receipt; none for a ping."""
+    provider: str
+    event: str
+    delivery: str
+    """The sender's own number for it."""
+    state: Literal["accepted", "ignored", "pong"]
+    reason: str
+    received_at: datetime
+    repeats: int = 0
+    """How often the same one came again."""
+    repeated_at: datetime | None = None
+    sync: str | None = None
+    """The sync that it asked for, once there is one."""
+
+
 class ActionTaken(Told):
     """What became of somebody's wish about one service."""
 

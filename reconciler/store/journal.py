@@ -19,6 +19,7 @@ from reconciler.store.opening import open_database
 from reconciler.store.secrets import SecretEntries
 from reconciler.store.services import ServiceEntries
 from reconciler.store.syncs import SyncEntries
+from reconciler.store.webhooks import WebhookEntries
 from reconciler.store.workers import WorkerEntries
 from reconciler.store.writer import Writer
 
@@ -27,7 +28,14 @@ T = TypeVar("T")
 
 
 class Transaction(
-    SyncEntries, ServiceEntries, WorkerEntries, SecretEntries, AccessEntries, CommitEntries, EventEntries
+    SyncEntries,
+    ServiceEntries,
+    WorkerEntries,
+    SecretEntries,
+    AccessEntries,
+    CommitEntries,
+    EventEntries,
+    WebhookEntries,
 ):
     """Everything that can be read and written, inside one transaction."""
 
@@ -111,6 +119,11 @@ class Journal:
     revoke_token = _alone(Transaction.revoke_token)
     audit = _alone(Transaction.audit)
     audits = _alone(Transaction.audits)
+    receive = _alone(Transaction.receive)
+    cause = _alone(Transaction.cause)
+    owing = _alone(Transaction.owing)
+    webhook = _alone(Transaction.webhook)
+    webhooks = _alone(Transaction.webhooks)
 
     note_commit = _alone(Transaction.note_commit)
     commits = _alone(Transaction.commits)

@@ -177,6 +177,23 @@ class CommitRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookRow:
+    id: int
+    identity: str
+    provider: str
+    delivery: str
+    """The sender's own number for it."""
+    event: str
+    state: str
+    reason: str
+    received_at: datetime
+    repeats: int
+    """How often it came again."""
+    repeated_at: datetime | None
+    sync: SyncId | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceRow:
     attempted: str | None
     applied: str | None

@@ -242,6 +242,26 @@ class Commit(Table):
     at: Mapped[datetime | None]
 
 
+class Webhook(Table):
+    """One webhook that was genuine."""
+
+    __tablename__ = "webhooks"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    identity: Mapped[str] = mapped_column(String(64), unique=True)
+    """By which it is known again."""
+    provider: Mapped[str] = mapped_column(String(16))
+    delivery: Mapped[str]
+    event: Mapped[str]
+    state: Mapped[str]
+    reason: Mapped[str]
+    received_at: Mapped[datetime]
+    repeats: Mapped[int]
+    repeated_at: Mapped[datetime | None]
+    sync: Mapped[int | None]
+
+
 class Source(Table):
     """One row: what is known of the source as a whole."""
 

@@ -28,10 +28,12 @@ from reconciler.model.status import (
     ServiceStatus,
     SourceStatus,
     SyncStatus,
+    WebhookStatus,
     WorkerStatus,
 )
 from reconciler.model.suite.expectation import Mismatch
 from reconciler.model.verdict import CaseResult, Outcome, Report, SuiteResult, Verdict
+from reconciler.model.webhook.event import Event
 from reconciler.store.journal import Journal
 from reconciler.store.rows import AuditRow, Page, TokenRow
 
@@ -238,6 +240,22 @@ class Past:
         yield self.listeners[-1]
 
 
+class NoWebhooks:
+    """One came, long ago."""
+
+    async def take(self, provider: str, event: Event, body: bytes) -> WebhookStatus:
+        raise AssertionError(f"a webhook of {provider}")
+
+    async def webhook(self, number: str) -> WebhookStatus | None:
+        if number != "1":
+            return None
+        facts = {"provider": "github", "event": "push", "delivery": "guid", "state": "accepted", "reason": "a push"}
+        return WebhookStatus.model_validate({"id": number, **facts, "received_at": SINCE, "sync": "1"})
+
+    async def webhooks(self, limit: int, after: str | None) -> tuple[Sequence[WebhookStatus], int]:
+        return (), 0
+
+
 class Still:
     """A platform in which nothing happens but what a test does to it."""
 
@@ -252,6 +270,7 @@ class Still:
         self.actions = Wishes(self)
         self.book = Book()
         self.keys = Tokens(cast("Journal", self.book))
+        self.webhooks = NoWebhooks()
 
     def ready(self) -> bool:
         return self.is_ready

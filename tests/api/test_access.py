@@ -50,8 +50,12 @@ async def token(platform: Still, *scopes: Scope, services: list[str] | None = No
     return {"Authorization": f"Bearer {made.token}"}
 
 
-def test_only_the_probes_are_open() -> None:
-    assert {path for _, path, needed in operations() if needed == "open"} == {"/healthz", "/readyz"}
+def test_only_the_probes_and_what_is_signed_are_open() -> None:
+    assert {path for _, path, needed in operations() if needed == "open"} == {
+        "/healthz",
+        "/readyz",
+        "/webhooks/{provider}",
+    }
 
 
 @pytest.mark.parametrize(("method", "path", "needed"), [one for one in operations() if one[2] != "open"])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.control.pace import Pace
 from reconciler.control.poll import Looking
 from reconciler.model.failure import Failure, Reason, Stalled, Wait
 from reconciler.source.mirror import Mirror
@@ -45,7 +46,7 @@ def look(tmp_path: Path) -> Callable[[Scenario], None]:
         try:
             await mirror.fetch()
             loop: Any = Loop()
-            await scenario(repository, mirror, loop, Looking(loop, mirror))
+            await scenario(repository, mirror, loop, Looking(loop, mirror, Pace(60.0)))
         finally:
             await mirror.close()
 

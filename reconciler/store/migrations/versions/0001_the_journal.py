@@ -1,4 +1,4 @@
-"""The journal: syncs, releases, services, workers, events, and what is known of the source."""
+"""The journal: syncs, releases, services, workers, webhooks, events, and what is known of the source."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -34,6 +34,23 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("sha", name=op.f("pk_commits")),
     )
     op.create_index(op.f("ix_commits_number"), "commits", ["number"], unique=False)
+    op.create_table(
+        "webhooks",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("identity", sa.String(length=64), nullable=False),
+        sa.Column("provider", sa.String(length=16), nullable=False),
+        sa.Column("delivery", sa.Text(), nullable=False),
+        sa.Column("event", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("repeats", sa.Integer(), nullable=False),
+        sa.Column("repeated_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("sync", sa.Integer(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_webhooks")),
+        sa.UniqueConstraint("identity", name=op.f("uq_webhooks_identity")),
+        sqlite_autoincrement=True,
+    )
     op.create_table(
         "events",
         sa.Column("id", sa.Integer(), nullable=False),

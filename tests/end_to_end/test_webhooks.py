@@ -1,0 +1,241 @@
+"""Webhooks through the real door: POSTs that a forge would send, and what comes of them."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests import webhooks
+from tests.end_to_end.platform import Platform, Told, eventually
+from tests.end_to_end.samples import PLATFORM, router, service
+from tests.webhooks import ENVIRON, SECRET, Hook
+
+SLOW = """
+    import time
+    from fastapi import APIRouter
+
+    router = APIRouter()
+    time.sleep(2)
+"""
+
+
+@pytest.fixture(scope="module")
+def forge(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Platform]:
+    """One running platform that takes webhooks of everybody."""
+    with Platform(tmp_path_factory.mktemp("webhooks"), template, environ=ENVIRON) as made:
+        made.commit({"services.yaml": PLATFORM, **service("steady")})
+        yield made.start()
+
+
+def post(platform: Platform, hook: Hook) -> httpx.Response:
+    return platform.control.post(hook.path, content=hook.body, headers=hook.headers)
+
+
+def fresh(**more: Any) -> Hook:
+    return webhooks.github(payload=webhooks.pushed(nonce=uuid4().hex, **more))
+
+
+def receipt(platform: Platform, number: str) -> Told:
+    told: Told = platform.control.get(f"/v1/webhooks/{number}").raise_for_status().json()
+    return told
+
+
+def ended(platform: Platform, number: str) -> Told:
+    def look() -> Told:
+        told = receipt(platform, number)
+        over = told["outcome"] and told["outcome"]["state"] in {"done", "failed", "superseded"}
+        return told if over else {}
+
+    told: Told = eventually(look, within=30, what=f"the end of what receipt {number} asked for")
+    return told
+
+
+def syncs(platform: Platform) -> int:
+    return int(platform.control.get("/v1/syncs?limit=1").json()["total"])
+
+
+def asked_by_webhooks(platform: Platform, since: int) -> int:
+    newest = platform.control.get(f"/v1/syncs?limit={syncs(platform) - since or 1}").json()["items"]
+    return sum(sync["trigger"] == "webhook" for sync in newest)
+
+
+def listed(platform: Platform, count: int) -> list[Told]:
+    """The newest receipts, page after page."""
+    told: list[Told] = []
+    after = ""
+    while len(told) < count:
+        page = platform.control.get(f"/v1/webhooks?limit=500{after}").raise_for_status().json()
+        told += page["items"]
+        after = f"&after={page['next']}"
+    return told[:count]
+
+
+def settled(platform: Platform) -> None:
+    eventually(lambda: platform.control.get("/v1/syncs?limit=1").json()["items"][0]["state"] == "done", within=20)
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        webhooks.github(form=True),
+        webhooks.gitlab(signing=webhooks.SIGNING, token=None),
+        webhooks.gitea(),
+        webhooks.bitbucket(),
+        webhooks.standard(),
+    ],
+    ids=lambda hook: hook.provider,
+)
+def test_a_push_that_a_forge_tells_goes_live_and_the_receipt_says_how(forge: Platform, hook: Hook) -> None:
+    forge.commit(service("tasks", version := uuid4().hex))
+    begun = time.monotonic()
+    answer = httpx.post(f"{forge.control.base_url}{hook.path}", content=hook.body, headers=hook.headers)
+    assert answer.status_code == 202, answer.text
+    assert time.monotonic() - begun < 1
+    assert answer.json()["state"] == "accepted" and not answer.json()["repeated"]
+    told = ended(forge, answer.json()["receipt"])
+    assert told["outcome"]["state"] == "done" and told["outcome"]["trigger"] == "webhook"
+    assert [one["service"] for one in told["outcome"]["actions"]] == ["tasks"]
+    assert forge.version("tasks") == version
+
+
+def test_what_is_not_genuine_leaves_no_trace(forge: Platform) -> None:
+    before = forge.control.get("/v1/webhooks").json()["total"], syncs(forge)
+    forged = webhooks.github(secret="a secret of somebody else")
+    assert post(forge, forged).status_code == 401
+    assert (forge.control.get("/v1/webhooks").json()["total"], syncs(forge)) == before
+    assert forge.control.post("/webhooks/no-such-forge").status_code == 404
+    assert forge.control.get("/v1/webhooks/1000000").status_code == 404
+    nobody = httpx.get(f"{forge.control.base_url}/v1/webhooks/1")
+    assert nobody.status_code == 401
+
+
+def test_what_is_about_something_else_is_answered_well_and_causes_nothing(forge: Platform) -> None:
+    before = syncs(forge)
+    answer = post(forge, fresh(branch="topic"))
+    assert answer.status_code == 202
+    told = receipt(forge, answer.json()["receipt"])
+    assert (told["state"], told["sync"], told["outcome"]) == ("ignored", None, None)
+    assert "the branch topic" in told["reason"]
+    assert post(forge, webhooks.github("ping", {"zen": "Keep it"})).json() == {
+        "receipt": None,
+        "state": "pong",
+        "reason": "the webhook is set up well",
+        "repeated": False,
+    }
+    assert syncs(forge) == before
+
+
+def test_a_thousand_replays_are_one_look_and_no_sync(forge: Platform) -> None:
+    """Under the number they had, and under others: GitHub does not sign it."""
+    forge.commit(service("tasks", "of-long-ago"))
+    hook = fresh()
+    first = ended(forge, post(forge, hook).json()["receipt"])
+    forge.deploy(service("tasks", "of-today"))
+    before = syncs(forge)
+    renamed = (Hook(hook.provider, {**hook.headers, "X-GitHub-Delivery": str(n)}, hook.body) for n in range(999))
+    replays = [hook, *renamed]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda one: post(forge, one), replays))
+    assert Counter(answer.status_code for answer in answers) == {200: 1000}
+    assert {answer.json()["receipt"] for answer in answers} == {first["id"]}
+    assert all(answer.json()["repeated"] for answer in answers)
+    assert receipt(forge, first["id"])["repeats"] == 1000
+    assert syncs(forge) == before
+    assert forge.version("tasks") == "of-today"
+
+
+def test_a_redelivery_of_what_was_missed_finds_it_all_the_same(forge: Platform) -> None:
+    """It came before, so it asks for no sync; the poll has a look, and finds what nobody announced."""
+    hook = fresh()
+    ended(forge, post(forge, hook).json()["receipt"])
+    forge.commit(service("tasks", version := uuid4().hex))
+    assert post(forge, hook).json()["repeated"]
+    eventually(lambda: forge.version("tasks") == version, within=20, what="the commit")
+
+
+def test_a_burst_of_a_thousand_is_at_most_two_syncs_and_none_is_lost(forge: Platform) -> None:
+    settled(forge)
+    control = forge.process("control")
+    before, memory, begun = syncs(forge), resident(control.pid), time.monotonic()
+    forge.commit(service("tasks", version := uuid4().hex))
+    hooks = [fresh() for _ in range(1000)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda hook: post(forge, hook), hooks))
+    sent = time.monotonic()
+    assert Counter(answer.status_code for answer in answers) == {202: 1000}
+    numbers = [answer.json()["receipt"] for answer in answers]
+    assert len(set(numbers)) == 1000
+    told = [ended(forge, number) for number in numbers[::100]] + [ended(forge, numbers[-1])]
+    assert {one["outcome"]["state"] for one in told} == {"done"}
+    assert forge.version("tasks") == version
+    is_slow_machine = sent - begun > 3
+    assert asked_by_webhooks(forge, since=before) <= (4 if is_slow_machine else 2)
+    assert all(receipt["sync"] for receipt in listed(forge, 1000))
+    assert resident(control.pid) - memory < 40 * 2**20
+
+
+def resident(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_a_webhook_during_a_sync_is_answered_at_once_and_causes_the_next(forge: Platform) -> None:
+    forge.commit(router("sluggish", SLOW))
+    first = post(forge, fresh()).json()["receipt"]
+    eventually(lambda: (receipt(forge, first)["outcome"] or {}).get("state") == "running", what="the sync")
+    forge.commit(service("tasks", version := uuid4().hex))
+    begun = time.monotonic()
+    second = post(forge, fresh()).json()["receipt"]
+    assert time.monotonic() - begun < 0.5
+    eventually(lambda: forge.version("tasks") == version, what="the commit, although another one starts slowly")
+    assert ended(forge, second)["outcome"]["state"] == "done"
+    assert ended(forge, first)["sync"] != receipt(forge, second)["sync"]
+
+
+def test_a_body_too_large_is_turned_away_while_it_arrives(forge: Platform) -> None:
+    control = forge.process("control")
+    memory = resident(control.pid)
+
+    def without_end() -> Iterator[bytes]:
+        for _ in range(1000):
+            yield b"x" * 2**20
+
+    hook = webhooks.gitea()
+    try:
+        assert forge.control.post(hook.path, content=without_end(), headers=hook.headers).status_code == 413
+    except httpx.WriteError:
+        """It hung up before we had finished."""
+    assert resident(control.pid) - memory < 64 * 2**20
+    assert post(forge, hook).status_code in (200, 202)
+
+
+def test_what_was_answered_is_done_also_when_control_is_killed_right_after(platform: Platform) -> None:
+    platform.environ = {"RECONCILER_WEBHOOK_GITHUB_SECRET": SECRET}
+    platform.commit({"services.yaml": PLATFORM, **service("tasks")})
+    platform.start()
+    off = post(platform, webhooks.gitea())
+    assert off.status_code == 404 and "RECONCILER_WEBHOOK_GITEA_SECRET" in off.text
+
+    platform.commit(service("tasks", "announced"))
+    control = platform.process("control")
+    answer = post(platform, fresh())
+    control.kill()
+    assert answer.status_code == 202
+    told = eventually(lambda: ended(platform, answer.json()["receipt"]), within=40)
+    assert told["outcome"]["state"] == "done", told
+    assert platform.version("tasks") == "announced"
+    assert SECRET not in str(platform.service("tasks")) + platform.said()
+
+
+def test_a_secret_too_short_is_one_clear_line(platform: Platform) -> None:
+    platform.environ = {"RECONCILER_WEBHOOK_GITHUB_SECRET": "hunter2"}
+    platform.commit({"services.yaml": PLATFORM, **service("tasks")})
+    assert platform.begin().wait(20) == 2
+    assert "RECONCILER_WEBHOOK_GITHUB_SECRET: a secret has 16 characters at least" in platform.said()
+    assert "hunter2" not in platform.said()
