@@ -9,7 +9,8 @@ import re
 import string
 from base64 import b64encode
 from collections.abc import Iterator
-from itertools import chain
+from html import escape
+from itertools import chain, product
 from typing import Final
 from urllib.parse import quote
 
@@ -79,14 +80,23 @@ def _as_a_whole(value: str) -> Iterator[bytes]:
 
 
 def _spelled(text: str) -> Iterator[str]:
-    """As it is, and inside of a JSON string or a Python literal."""
+    """As it is, and inside of a JSON string, a Python literal, a shell's word or a page."""
     yield text
-    yield json.dumps(text)[1:-1]
-    yield json.dumps(text, ensure_ascii=False)[1:-1]
+    for is_ascii in (True, False):
+        inner = json.dumps(text, ensure_ascii=is_ascii)[1:-1]
+        yield inner
+        # A document is often a text in another one.
+        yield json.dumps(inner, ensure_ascii=is_ascii)[1:-1]
+        yield repr(inner)[1:-1]
     # What comes before it makes Python choose single quotes, and so escape those.
     for literal in (repr(f"'\"{text}")[4:-1], ascii(f"'\"{text}")[4:-1]):
         yield literal
         yield literal.replace("\\'", "'")
+    for quote_mark in ("'\"'\"'", "'\\''"):
+        yield text.replace("'", quote_mark)
+    yield escape(text, quote=False)
+    for single, double in product(("&#x27;", "&#39;"), ("&quot;", "&#34;")):
+        yield escape(text).replace("&#x27;", single).replace("&quot;", double)
 
 
 def _as_literals(raw: bytes) -> Iterator[str]:

@@ -6,7 +6,7 @@ Refuses every path that does not lie below the service, also when a capture brou
 import json
 import shlex
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -80,8 +80,8 @@ def fill_in(request: Request, scope: Scope, prefix: str, request_id: str) -> Cal
     return _with_parts(call, request.body, scope) if isinstance(request.body, MultipartBody) else call
 
 
-def curl(call: Call, base: str) -> str:
-    """A line for a shell that sends the same again."""
+def curl(call: Call, base: str, redact: Callable[[str], str]) -> str:
+    """A line for a shell that sends the same again, but for what may not be told."""
     words = ["curl", "-i"]
     if call.method == "HEAD":
         words = ["curl", "-I"]
@@ -92,7 +92,8 @@ def curl(call: Call, base: str) -> str:
         if not value.startswith(OUR_ID):
             words += ["-H", f"{name}: {value}"]
     words += _curl_body(call)
-    return shlex.join(words)
+    # A secret in a quoted body that is quoted again would not be recognised.
+    return shlex.join(map(redact, words))
 
 
 def _curl_body(call: Call) -> Iterator[str]:

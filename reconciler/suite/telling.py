@@ -46,7 +46,7 @@ def mismatch(found: Mismatch, redact: Redact) -> Mismatch:
 
 
 def curl_line(call: Call, base: str, redact: Redact) -> str:
-    return cut(redact(curl(call, base)), LONGEST_CURL)
+    return cut(redact(curl(call, base, redact)), LONGEST_CURL)
 
 
 def response(answer: Answer, redact: Redact) -> Response:

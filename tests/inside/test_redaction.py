@@ -1,7 +1,9 @@
 """No secret leaves in text: whatever it is, however it is written, and wherever the text is cut into pieces."""
 
 import base64
+import html
 import json
+import shlex
 import urllib.parse
 from collections.abc import Callable, Mapping
 from itertools import pairwise, product
@@ -21,6 +23,7 @@ VALUES = some.one_of(
     some.text("ab", min_size=4, max_size=12),
     some.text("ab\n\r ", min_size=4, max_size=40),
     some.text("a'\n\\", min_size=4, max_size=12),
+    some.text("ab'\"&<>", min_size=4, max_size=12),
     some.binary(min_size=4, max_size=40).map(lambda raw: raw.decode("utf-8", "surrogateescape")),
     some.from_regex(r"sk_live_[A-Za-z0-9+/]{8,40}", fullmatch=True),
 ).filter(lambda value: why_not(value) is None)
@@ -71,6 +74,16 @@ ENCODINGS: Mapping[str, Callable[[str], list[str]]] = {
     "percent": lambda value: [
         urllib.parse.quote(octets(value), safe=safe).replace("%20", space)
         for safe, space in product(("", "/", "!'()*"), ("%20", "+"))
+    ],
+    "a shell's word": lambda value: [shlex.quote(f" {value}")[2:-1], value.replace("'", "'\\''")],
+    "a page": lambda value: [
+        html.escape(value),
+        html.escape(value, quote=False),
+        html.escape(value).replace("&#x27;", "&#39;"),
+    ],
+    "JSON in JSON": lambda value: [
+        json.dumps(json.dumps({"key": value}))[13:-4],
+        json.dumps(json.dumps({"key": value}, ensure_ascii=False), ensure_ascii=False)[13:-4],
     ],
     "percent, small letters": lambda value: [
         lower_hex(urllib.parse.quote(octets(value), safe="")), lower_hex(urllib.parse.quote_plus(octets(value)))
