@@ -17,7 +17,7 @@ from bench.figure import Figure
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "latest.json"
 NO_MEASURES = {"__init__", "__main__", "figure", "load", "stage"}
-ORDER = ("traffic", "release", "memory", "scale", "zero_loss")
+ORDER = ("traffic", "release", "push", "memory", "scale", "zero_loss")
 
 
 def measures() -> list[str]:

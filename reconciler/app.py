@@ -42,6 +42,7 @@ from reconciler.control.pace import Pace
 from reconciler.control.planning import Planner
 from reconciler.control.poll import poll
 from reconciler.control.reading import Reader
+from reconciler.control.reception import Announcer, Elsewhere, Reception
 from reconciler.control.rewritten import say_rewritten
 from reconciler.control.tokens import Tokens
 from reconciler.control.traffic import Traffic
@@ -53,7 +54,10 @@ from reconciler.model.failure import Failure
 from reconciler.model.webhook.doors import doors_from, known_secrets
 from reconciler.model.webhook.event import Followed
 from reconciler.settings import Settings
+from reconciler.source.backend import Backend
+from reconciler.source.hosted import Hosted
 from reconciler.source.mirror import Mirror
+from reconciler.source.signers import Signers
 from reconciler.store.journal import Journal
 from reconciler.store.unusable import StoreUnusable
 from reconciler.worker.crew import LocalEngine
@@ -95,7 +99,7 @@ def main() -> int:
 async def serve(place: Place, settings: Settings, veil: Veil) -> int:
     stop = _listen_for_the_end(place.lifeline)
     folders = Folders(settings.data.absolute(), place.run)
-    mirror = Mirror(settings.repository, settings.branch, folders.mirrors / _mirror_name(settings))
+    mirror = _followed(settings, folders)
     environments = Environments(folders.data, indexes=settings.indexes, allow_builds=settings.allow_builds)
     async with contextlib.AsyncExitStack() as stack:
         journal = Journal(folders.journal)
@@ -130,6 +134,12 @@ async def serve(place: Place, settings: Settings, veil: Veil) -> int:
         await asyncio.wait([opening, stopping := asyncio.create_task(stop.wait())], return_when=FIRST_COMPLETED)
         tokens = Tokens(journal)
         await tokens.open()
+        announcer = Announcer(loop, feed, url(settings.host, settings.port))
+        remote = (
+            Reception(mirror, Backend(mirror), loop, reader, announcer, gate.veil)
+            if isinstance(mirror, Hosted)
+            else Elsewhere(mirror.address.location)
+        )
         overview = Overview(
             loop,
             mirror,
@@ -141,6 +151,8 @@ async def serve(place: Place, settings: Settings, veil: Veil) -> int:
             shop.commits,
             History(journal, shop.commits, feed),
             inbox,
+            remote,
+            announcer,
         )
         server = _server(overview, settings)
         tasks = [
@@ -223,9 +235,20 @@ def _listen_for_the_end(lifeline: int) -> asyncio.Event:
     return stop
 
 
+def _followed(settings: Settings, folders: Folders) -> Mirror | Hosted:
+    signers = None
+    if settings.signers is not None:
+        signers = Signers(Path(settings.signers), folders.run / "signers", folders.trusted / _mirror_name(settings))
+    if settings.receive is None:
+        folder = folders.mirrors / f"{_mirror_name(settings)}.git"
+        return Mirror(settings.repository, settings.branch, folder, signers=signers)
+    address = f"{url(settings.host, settings.control_port)}/git/{settings.receive}.git"
+    return Hosted(folders.hosted, settings.receive, settings.branch, address, signers=signers)
+
+
 def _mirror_name(settings: Settings) -> str:
     """Another repository or branch is another mirror; neither is mistaken for the other's past."""
-    return hashlib.sha256(f"{settings.repository}\n{settings.branch}".encode()).hexdigest()[:12] + ".git"
+    return hashlib.sha256(f"{settings.repository}\n{settings.branch}".encode()).hexdigest()[:12]
 
 
 def _arguments(argv: list[str]) -> tuple[Place, Settings]:

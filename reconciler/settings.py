@@ -25,6 +25,10 @@ class Settings:
     """Packages that may be built from source, which runs their code; `*` allows all."""
     allow_urls: tuple[str, ...] = ()
     """Hosts from which a requirement may be a direct URL."""
+    receive: str | None = None
+    """The name of the repository that is hosted here and pushed to; None: `repository` lies elsewhere."""
+    signers: str | None = None
+    """The file that lists whose commits are applied; None: anybody's."""
     allowed_hosts: tuple[str, ...] = ()
     """Names under which the control plane may be addressed, beside loopback, `host` and any IP address."""
     webhook_body: int | None = None

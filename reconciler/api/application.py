@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 
 from reconciler import __version__
-from reconciler.api import actions, events, probes, services, sign_in, syncs, tokens, webhooks
+from reconciler.api import actions, events, git, probes, services, sign_in, syncs, tokens, webhooks
 from reconciler.api.access import Access
 from reconciler.api.audited import Audited
 from reconciler.api.doorway import Doorway
@@ -21,6 +21,7 @@ ROUTERS = (
     tokens.router,
     sign_in.router,
     webhooks.router,
+    git.router,
 )
 
 
@@ -41,6 +42,7 @@ def build(platform: Platform, access: Access, doors: Doors | None = None, webhoo
     app.add_middleware(Audited)
     app.add_middleware(Doorway, allowed_hosts=access.hosts, signed=webhooks.limits(webhook_body))
     answer_with_problems(app)
+    git.answer_in_plain_text(app)
     publish(app, ROUTERS)
     for router in ROUTERS:
         app.include_router(router)

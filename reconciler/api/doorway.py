@@ -8,6 +8,7 @@ Plain ASGI, so that it costs nothing and streams stay streams.
 
 import ipaddress
 import logging
+import re
 from collections.abc import Iterable, Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,6 +17,9 @@ from reconciler.api.problems import problem
 
 LOCAL = ("localhost", "ip6-localhost")
 BODY_LIMIT = 1 << 20
+PUSH_LIMIT = (2 << 30) + BODY_LIMIT
+"""git itself refuses a pack of more than 2 GiB, and says so better; this only ends what would not stop."""
+PUSHES = re.compile(r"/git/[^/]+\.git/git-receive-pack")
 HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -43,7 +47,7 @@ class Doorway:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._signed.get(scope["path"], BODY_LIMIT)
+        limit = self._limit(scope["path"])
         door = Passage(receive, send, limit)
         if scope["path"] not in self._signed and not self._is_addressed(scope):
             refusal = problem(
@@ -54,6 +58,9 @@ class Doorway:
             await _too_large(scope, receive, door)
         else:
             await self._pass(scope, receive, door)
+
+    def _limit(self, path: str) -> int:
+        return PUSH_LIMIT if PUSHES.fullmatch(path) else self._signed.get(path, BODY_LIMIT)
 
     async def _pass(self, scope: Scope, receive: Receive, door: "Passage") -> None:
         try:

@@ -4,12 +4,14 @@ Control implements it; the API knows nothing else of it. The plain methods answe
 with thousands of services; the others may take their time.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+from reconciler.api.git import Remote
+from reconciler.control.narration import Until
 from reconciler.model.access import Caller, Scope
 from reconciler.model.failure import UnknownRevision as UnknownRevision
 from reconciler.model.notice import Notice
@@ -140,6 +142,11 @@ class Platform(Protocol):
     @property
     def history(self) -> History: ...
 
+    @property
+    def remote(self) -> Remote:
+        """What can be pushed to."""
+        ...
+
     def ready(self) -> bool:
         """The first sync is finished."""
 
@@ -160,6 +167,10 @@ class Platform(Protocol):
 
     async def contract(self, name: str) -> Mapping[str, Any] | None:
         """The OpenAPI document of a service that exists; None when it has none."""
+        ...
+
+    def announce(self, actor: str, until: Until) -> AsyncGenerator[str, None]:
+        """Ask for a sync as a push does, and tell it line by line."""
         ...
 
     async def plan(self, ref: str | None, *, routes: bool) -> PlanStatus:

@@ -1,8 +1,11 @@
 """The platform as a whole: its status, its syncs, its next plan."""
 
-from typing import Annotated
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query
+from fastapi.responses import Response, StreamingResponse
 
 from reconciler.api.access import scope
 from reconciler.api.asked import Asked
@@ -13,6 +16,10 @@ from reconciler.model.access import Caller
 from reconciler.model.status import PlanStatus, PlatformStatus, SyncStatus
 
 router = APIRouter(tags=["platform"], dependencies=[Depends(scope("read"))])
+
+TOLD: dict[int | str, dict[str, Any]] = {
+    200: {"description": "With `tell`: what happens, line by line", "content": {"text/plain": {}}}
+}
 
 # Becomes an argument of git further down: never a leading dash, nothing a shell or a pattern would read.
 REF = r"^[A-Za-z0-9][A-Za-z0-9._/@~^-]{0,254}$"
@@ -37,14 +44,26 @@ async def one_sync(platform: Asked, sync: Annotated[str, Path(max_length=100)]) 
     return found
 
 
-@router.post("/v1/sync", status_code=202)
+@router.post("/v1/sync", status_code=202, response_model=SyncStatus, responses=TOLD)
 async def request_sync(
     platform: Asked,
     caller: Annotated[Caller, Depends(scope("deploy"))],
     retry: Annotated[bool, Query(description="Try again what failed and has not changed since.")] = False,
-) -> SyncStatus:
+    tell: Annotated[
+        Literal["plan", "live"] | None,
+        Query(description="Answer with lines of text instead, as it happens, up to there. What a git hook calls."),
+    ] = None,
+) -> SyncStatus | Response:
     """Look at the repository now. Answers at once; the sync's id tells what became of it."""
+    if tell is not None:
+        return StreamingResponse(_lines(platform.announce(caller.name, tell)), media_type="text/plain")
     return await platform.request_sync("person", caller.name, retry)
+
+
+async def _lines(told: AsyncGenerator[str, None]) -> AsyncIterator[str]:
+    async with aclosing(told):
+        async for line in told:
+            yield f"{line}\n"
 
 
 @router.get("/v1/plan", responses=described(404))

@@ -225,8 +225,8 @@ def _subject(one: "Checked") -> "Subject":
 
 def _at_length(one: "Checked") -> str:
     """A failing case with its request and answer, or a problem with the output that explains it."""
-    from reconciler.cli.render.terminal import problem_text
     from reconciler.model.position import visible
+    from reconciler.model.problem_text import problem_text
     from reconciler.suite.report.text import failure
 
     if one.problems and one.report is not None:

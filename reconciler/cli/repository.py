@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from reconciler.data_folder import read_followed
 from reconciler.misconfigured import Misconfigured
 from reconciler.model.failure import Failure
+from reconciler.model.names import is_service_name
 from reconciler.source.address import Address, check_branch, parse_address
 
 if TYPE_CHECKING:
@@ -27,6 +28,18 @@ QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
 class Followed:
     repository: str
     branch: str
+
+
+def to_host(name: str, repository: str | None, branch: str | None, data: Path) -> Followed:
+    """The repository that is hosted here, to be pushed to."""
+    if repository is not None:
+        raise Misconfigured(f"--receive hosts a repository here, so it cannot follow {repository} too; give one")
+    if not is_service_name(name):
+        raise Misconfigured(f"--receive {name[:80]!r} is no name; write a small letter, then those, digits, - and _")
+    try:
+        return Followed(str(data.resolve() / "git" / f"{name}.git"), check_branch(branch or "main"))
+    except Failure as failure:
+        raise Misconfigured(failure.message) from failure
 
 
 def find_or_remember(repository: str, branch: str | None, data: Path) -> Followed:

@@ -1,26 +1,57 @@
 """`reconciler serve`: follow a repository and serve what it holds."""
 
 import os
+from itertools import zip_longest
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from reconciler.misconfigured import Misconfigured
 
+HOSTED = "services"
+
 
 def add_to(app: typer.Typer) -> None:
-    app.command()(serve)
+    app.command(cls=WithDefaultName)(serve)
+
+
+class WithDefaultName(TyperCommand):
+    """Lets `--receive` stand alone, which Typer's options cannot."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given: list[str] = []
+        for word, following in zip_longest(args, args[1:], fillvalue="--"):
+            given.append(word)
+            if word == "--receive" and following.startswith("-"):
+                given.append(HOSTED)
+        return super().parse_args(ctx, given)
 
 
 def serve(
     repo: Annotated[
-        str,
+        str | None,
         typer.Argument(envvar="RECONCILER_REPO", help="A path or URL of a git repository.", show_default="this folder"),
-    ] = ".",
+    ] = None,
+    receive: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[NAME]",
+            envvar="RECONCILER_RECEIVE",
+            help=f"Host the repository here, to be pushed to at /git/NAME.git. NAME is {HOSTED} unless given.",
+        ),
+    ] = None,
     branch: Annotated[
         str | None,
         typer.Option(envvar="RECONCILER_BRANCH", help="The branch to follow.", show_default="the current one"),
+    ] = None,
+    signers: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="RECONCILER_SIGNERS",
+            help="Apply only commits that somebody in this file signed: ssh's allowed_signers, armored OpenPGP keys.",
+        ),
     ] = None,
     poll: Annotated[
         str, typer.Option(envvar="RECONCILER_POLL", help="How often to look for a new commit: 500ms, 60s, 5m.")
@@ -78,7 +109,7 @@ def serve(
     Every option can also be given as RECONCILER_<OPTION>; lists are separated by spaces there.
     """
     from reconciler import log, supervisor
-    from reconciler.cli.repository import find_or_remember
+    from reconciler.cli.repository import find_or_remember, to_host
     from reconciler.model import duration, size
     from reconciler.model.webhook.doors import BadSecret, doors_from
     from reconciler.settings import Settings
@@ -93,11 +124,15 @@ def serve(
         doors_from(os.environ)
     except BadSecret as error:
         raise Misconfigured(str(error)) from error
-    followed = find_or_remember(repo, branch, data)
+    followed = to_host(receive, repo, branch, data) if receive else find_or_remember(repo or ".", branch, data)
+    if signers is not None:
+        _check_signers(signers)
     log.configure()
     settings = Settings(
         repository=followed.repository,
         branch=followed.branch,
+        receive=receive,
+        signers=str(signers.resolve()) if signers else None,
         data=data.resolve(),
         host=host,
         port=port,
@@ -110,3 +145,12 @@ def serve(
         webhook_body=largest,
     )
     raise typer.Exit(supervisor.serve(settings))
+
+
+def _check_signers(file: Path) -> None:
+    from reconciler.source.signers import Unusable, read_signers
+
+    try:
+        read_signers(file)
+    except Unusable as unusable:
+        raise Misconfigured(str(unusable)) from unusable

@@ -169,8 +169,8 @@ def _condition_row(condition: Condition) -> Sequence[Cell]:
 def _say_problems(service: Service) -> None:
     if not service["problems"]:
         return
-    from reconciler.cli.render.terminal import Paint, problem_text
     from reconciler.model.problem import Problem
+    from reconciler.model.problem_text import Paint, problem_text
 
     known = {field.name for field in fields(Problem)}
     for told in service["problems"]:

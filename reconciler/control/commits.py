@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 
 from reconciler.model.names import ObjectId
-from reconciler.source.mirror import Mirror
+from reconciler.source.followed import Source
 from reconciler.store.journal import Journal
 from reconciler.store.rows import CommitRow
 from reconciler.store.unusable import StoreUnusable
@@ -20,7 +20,7 @@ IN_MEMORY = 4_096
 
 
 class Commits:
-    def __init__(self, mirror: Mirror, journal: Journal) -> None:
+    def __init__(self, mirror: Source, journal: Journal) -> None:
         self._mirror = mirror
         self._journal = journal
         self._known: OrderedDict[str, CommitRow] = OrderedDict()

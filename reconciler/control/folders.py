@@ -20,6 +20,16 @@ class Folders:
         return self.data / "mirror"
 
     @property
+    def hosted(self) -> Path:
+        """The repository that is pushed to: the only copy there is."""
+        return self.data / "git"
+
+    @property
+    def trusted(self) -> Path:
+        """Up to which commit all signatures were good, for each repository and branch."""
+        return self.data / "trusted"
+
+    @property
     def releases(self) -> Path:
         return self.data / "releases"
 

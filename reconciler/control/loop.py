@@ -29,7 +29,7 @@ from reconciler.model.names import ServiceName
 from reconciler.model.notice import Kind
 from reconciler.model.plan import Action, Verb, decide, in_order, plan
 from reconciler.model.status import ActionStatus
-from reconciler.source.mirror import Mirror
+from reconciler.source.followed import Source
 from reconciler.store.rows import SyncRow
 from reconciler.store.unusable import StoreUnusable
 from reconciler.worker.zygote import Zygotes
@@ -50,7 +50,7 @@ class Seen:
 
 
 class Loop:
-    def __init__(self, mirror: Mirror, reader: Reader, shop: Workshop, traffic: Traffic, zygotes: Zygotes) -> None:
+    def __init__(self, mirror: Source, reader: Reader, shop: Workshop, traffic: Traffic, zygotes: Zygotes) -> None:
         self.lanes: dict[ServiceName, Lane] = {}
         self.seen = Seen()
         self.triggers = Triggers(lambda kind: shop.journal.begin_sync(kind, datetime.now(UTC)))
@@ -116,6 +116,7 @@ class Loop:
         with watch.phase("fetch"):
             revision = await self._mirror.fetch()
         self.seen = Seen(str(revision), self.seen.applied, None, self.seen.reading)
+        await self._mirror.judge(revision.sha, keep=True)
         with watch.phase("read"):
             tree = self._mirror.tree(revision.sha)
             reading = await asyncio.to_thread(self._reader.read, tree, revision)

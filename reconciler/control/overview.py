@@ -5,7 +5,7 @@ Implements what `reconciler.api` asks for. Shows nothing that a status model doe
 
 import platform as machine
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,9 @@ from reconciler.control.inbox import Inbox
 from reconciler.control.lane import Lane
 from reconciler.control.live import Live
 from reconciler.control.loop import Loop, Seen
+from reconciler.control.narration import Until
 from reconciler.control.planning import Planner, contract_of, problem_status
+from reconciler.control.reception import Announcer, Elsewhere, Reception
 from reconciler.control.tokens import Tokens
 from reconciler.model.failure import Failure, Reason
 from reconciler.model.names import ServiceName, SyncId
@@ -36,7 +38,7 @@ from reconciler.model.status import (
     WorkerStatus,
 )
 from reconciler.model.verdict import Report
-from reconciler.source.mirror import Mirror
+from reconciler.source.followed import Source
 from reconciler.store.journal import Journal
 from reconciler.worker.process import Worker
 
@@ -45,7 +47,7 @@ class Overview:
     def __init__(
         self,
         loop: Loop,
-        mirror: Mirror,
+        mirror: Source,
         journal: Journal,
         logs: Path,
         planner: Planner,
@@ -54,6 +56,8 @@ class Overview:
         commits: Commits,
         history: History,
         webhooks: Inbox,
+        remote: Reception | Elsewhere,
+        announcer: Announcer,
     ) -> None:
         self._loop = loop
         self._mirror = mirror
@@ -65,6 +69,8 @@ class Overview:
         self.history = history
         self._commits = commits
         self.webhooks = webhooks
+        self.remote = remote
+        self._announcer = announcer
         self._started_at = datetime.now(UTC)
         self._source: Condition | None = None
 
@@ -117,6 +123,9 @@ class Overview:
     async def contract(self, name: str) -> Mapping[str, Any] | None:
         live = self._loop.lanes[ServiceName(name)].stage.live
         return await contract_of(live.crew) if live is not None else None
+
+    def announce(self, actor: str, until: Until) -> AsyncGenerator[str, None]:
+        return self._announcer.announce(actor, until)
 
     async def plan(self, ref: str | None, *, routes: bool) -> PlanStatus:
         return await self._planner.plan(ref, routes=routes)

@@ -35,7 +35,7 @@ from reconciler.model.requirement import difference
 from reconciler.model.routes import Document, RouteChange, compare
 from reconciler.model.status import PackageStatus, PlannedAction, PlanStatus, ProblemStatus, RouteStatus
 from reconciler.model.suite.answer import Unreadable
-from reconciler.source.mirror import Mirror
+from reconciler.source.followed import Source
 from reconciler.suite.call import Call
 from reconciler.suite.exchange import Broken, TimedOut, Unreachable, ask, connect
 from reconciler.suite.openapi import WHERE
@@ -124,7 +124,7 @@ def problem_status(problem: Problem) -> ProblemStatus:
 class Planner:
     """Plans against what serves on this platform, one at a time."""
 
-    mirror: Mirror
+    mirror: Source
     reader: Reader
     lanes: Mapping[ServiceName, Lane]
     environments: Environments
@@ -144,6 +144,8 @@ class Planner:
                 return _nothing(revision, failure)
 
     async def _plan(self, revision: Revision, *, routes: bool) -> PlanStatus:
+        # Looking at routes runs what is looked at.
+        await self.mirror.judge(revision.sha, keep=False)
         tree, reader = self.mirror.tree(revision.sha), self.reader.apart(Shelf())
         reading = await asyncio.to_thread(reader.read, tree, revision)
         if not reading.wishes and self.lanes and not reading.allow_empty:

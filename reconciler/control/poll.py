@@ -11,7 +11,7 @@ import time
 from reconciler.control.loop import Loop
 from reconciler.control.pace import Pace
 from reconciler.model.failure import Failure, Stalled, Wait
-from reconciler.source.mirror import Mirror
+from reconciler.source.followed import Source
 from reconciler.source.polling import next_poll
 from reconciler.store.unusable import StoreUnusable
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 NO_COMMIT = "none"
 
 
-async def poll(loop: Loop, mirror: Mirror, pace: Pace) -> None:
+async def poll(loop: Loop, mirror: Source, pace: Pace) -> None:
     looking = Looking(loop, mirror, pace)
     while True:
         after = looking.trouble.after if isinstance(looking.trouble, Wait) else None
@@ -33,7 +33,7 @@ async def poll(loop: Loop, mirror: Mirror, pace: Pace) -> None:
 class Looking:
     """One look after another, and how many in a row went wrong."""
 
-    def __init__(self, loop: Loop, mirror: Mirror, pace: Pace) -> None:
+    def __init__(self, loop: Loop, mirror: Source, pace: Pace) -> None:
         self.failures = 0
         self.trouble: Failure | None = None
         """Why the last look, or the sync it asked for, failed."""

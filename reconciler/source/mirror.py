@@ -20,6 +20,8 @@ from reconciler.source.address import Address, Kind, check_branch, parse_address
 from reconciler.source.commit import Commit, read_commit
 from reconciler.source.objects import Objects
 from reconciler.source.program import Git, Said
+from reconciler.source.resolving import SHA, resolve
+from reconciler.source.signers import Signers
 from reconciler.source.tree import Tree
 from reconciler.source.trouble import Meaning, Trouble, understand
 
@@ -29,7 +31,6 @@ FIRST_DEPTH = 50
 MOST_PACKS = 50
 """Every fetch leaves a pack; when there are more, they are put together."""
 
-_SHA = re.compile(r"[0-9a-f]{40}")
 _FORCED = re.compile(rf"^ \+ [0-9a-f]+\.\.\.[0-9a-f]+ .* -> {TIP} +\(forced update\)$", re.MULTILINE)
 """How git says that a branch no longer holds the commit it pointed to; a remote's own words begin with `remote:`."""
 _PROTOCOLS: dict[Kind, str] = {"path": "file", "http": "http:https", "ssh": "ssh"}
@@ -45,13 +46,22 @@ class Bounds:
 
 
 class Mirror:
-    def __init__(self, repository: str | Path, branch: str, folder: Path, *, bounds: Bounds | None = None) -> None:
+    def __init__(
+        self,
+        repository: str | Path,
+        branch: str,
+        folder: Path,
+        *,
+        bounds: Bounds | None = None,
+        signers: Signers | None = None,
+    ) -> None:
         self.address: Address = parse_address(repository)
         self.branch = check_branch(branch)
         self.folder = folder.absolute()
         self.on_rewritten: Callable[[ObjectId, ObjectId], object] = lambda old, new: None
         """Told of the commit before and the one now, when the first is no part of the history of the second."""
         self._bounds = bounds or Bounds()
+        self._signers = signers
         self._lock = asyncio.Lock()
         self._damaged = False
         self._tending: asyncio.Task[None] | None = None
@@ -76,7 +86,7 @@ class Mirror:
         """The commit fetched last."""
         with contextlib.suppress(OSError):
             text = self.folder.joinpath(TIP).read_text(encoding="ascii", errors="replace").strip()
-            if _SHA.fullmatch(text):
+            if SHA.fullmatch(text):
                 return ObjectId(text)
         return None
 
@@ -89,7 +99,7 @@ class Mirror:
         if not said.well:
             raise self._understand(said).failure
         sha = said.out[:40].decode("ascii", "replace")
-        return ObjectId(sha) if _SHA.fullmatch(sha) else None
+        return ObjectId(sha) if SHA.fullmatch(sha) else None
 
     async def fetch(self) -> Revision:
         """Bring the branch here as it is now, wherever it pointed before."""
@@ -103,18 +113,13 @@ class Mirror:
 
     async def resolve(self, ref: str) -> ObjectId | None:
         """A commit that is here: a hash or the beginning of one, the branch or HEAD, each with `~1` and the like."""
-        name, rest = re.fullmatch(r"([^~^]*)(.*)", ref, re.DOTALL).groups()  # type: ignore[union-attr]
-        if name in (self.branch, "HEAD"):
-            name = TIP
-        elif not re.fullmatch(r"[0-9a-f]{4,40}", name):
-            return None
         async with self._lock:
-            said = await self._git.run(
-                "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}{rest}^{{commit}}",
-                seconds=self._bounds.latest_seconds,
-            )  # fmt: skip
-        sha = said.out.decode("ascii", "replace").strip()
-        return ObjectId(sha) if said.well and _SHA.fullmatch(sha) else None
+            return await resolve(self._git, ref, self.branch, TIP, seconds=self._bounds.latest_seconds)
+
+    async def judge(self, sha: ObjectId, *, keep: bool) -> None:
+        if self._signers is not None:
+            async with self._lock:
+                await self._signers.judge(self._git, sha, keep=keep)
 
     def tree(self, sha: ObjectId) -> Tree:
         try:
@@ -163,7 +168,8 @@ class Mirror:
             shutil.rmtree(fresh, ignore_errors=True)
 
     async def _fetch_into(self, git: Git, *, first: bool) -> Trouble | None:
-        depth = (f"--depth={FIRST_DEPTH}",) if first else ()
+        # Whoever has to look at every commit since some moment needs all of them.
+        depth = (f"--depth={FIRST_DEPTH}",) if first and self._signers is None else ()
         trouble = await self._fetch_once(git, depth)
         if trouble is not None and trouble.meaning is Meaning.NO_SHALLOW:
             trouble = await self._fetch_once(git, ())

@@ -41,8 +41,11 @@ class TooLarge(Exception):
 
 
 class Objects:
-    def __init__(self, mirror: Path, on_damage: Callable[[], None]) -> None:
+    def __init__(self, mirror: Path, on_damage: Callable[[], None], quarantine: Path | None = None) -> None:
         self._odb = pygit2.Odb(str(mirror / "objects"))
+        if quarantine is not None:
+            # What is being pushed, and is no part of the repository yet.
+            self._odb.add_disk_alternate(str(quarantine))
         self._on_damage = on_damage
 
     def root(self, commit: ObjectId) -> bytes:

@@ -65,12 +65,12 @@ class Git:
 
     def __init__(self, folder: Path, *, protocol: str, environ: Mapping[str, str], file_limit: int) -> None:
         self._head = ("git", f"--git-dir={folder}", *(word for option in OPTIONS for word in ("-c", option)))
-        self._environ = _scrubbed(protocol) | dict(environ)
+        self._environ = scrubbed(protocol) | dict(environ)
         self._file_limit = file_limit
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="git")
 
-    async def run(self, *arguments: str, seconds: float) -> Said:
-        call = _Call((*self._head, *arguments), self._environ, self._file_limit, seconds)
+    async def run(self, *arguments: str, seconds: float, environ: Mapping[str, str] | None = None) -> Said:
+        call = _Call((*self._head, *arguments), self._environ | dict(environ or {}), self._file_limit, seconds)
         running = asyncio.get_running_loop().run_in_executor(self._threads, call.run)
         try:
             return await asyncio.shield(running)
@@ -175,7 +175,8 @@ def _ends(process: "subprocess.Popen[bytes]", deadline: float) -> bool:
     return True
 
 
-def _scrubbed(protocol: str) -> dict[str, str]:
+def scrubbed(protocol: str) -> dict[str, str]:
+    """An environment in which git obeys nobody but us."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     return {
         "PATH": os.defpath,

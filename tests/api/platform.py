@@ -1,13 +1,16 @@
 """A platform to ask: fixed answers from memory, in the shape that control gives."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from reconciler.api.git import Remote
 from reconciler.api.platform import UnknownRevision
 from reconciler.control.feed import Listener
+from reconciler.control.narration import Until
+from reconciler.control.reception import Elsewhere
 from reconciler.control.tokens import Tokens
 from reconciler.model.refusal import Refusal, Unknown
 from reconciler.model.status import (
@@ -271,6 +274,7 @@ class Still:
         self.book = Book()
         self.keys = Tokens(cast("Journal", self.book))
         self.webhooks = NoWebhooks()
+        self.remote: Remote = Elsewhere("https://git.example.com/services.git")
 
     def ready(self) -> bool:
         return self.is_ready
@@ -297,6 +301,10 @@ class Still:
 
     def service(self, name: str) -> ServiceStatus | None:
         return self.all.get(name)
+
+    async def announce(self, actor: str, until: Until) -> AsyncGenerator[str, None]:
+        yield f"{actor} waits until {until}"
+        yield "done"
 
     async def suite(self, name: str) -> Report | None:
         return PASSED if name in self.all else None

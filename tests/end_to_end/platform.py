@@ -52,6 +52,8 @@ class Platform:
     source: str | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
     """What the operator sets beside the flags."""
+    receives: bool = False
+    """Whether it hosts the repository itself."""
 
     def __post_init__(self) -> None:
         self.data = self.folder / "data"
@@ -85,13 +87,17 @@ class Platform:
     def begin(self) -> subprocess.Popen[bytes]:
         """Start the server and do not wait for anything."""
         self._take_over_template()
-        words = ("serve", self.source or str(self.repository.path), "--branch", "main", "--data", str(self.data))
+        words = ("serve", *self.follows, "--branch", "main", "--data", str(self.data))
         ports = ("--port", str(self.port), "--control-port", str(self.control_port))
         with self.output.open("ab") as output:
             self.server = subprocess.Popen(
                 [*COMMAND, *words, *ports, *self.flags], env=environ(**self.environ), stdout=output, stderr=output
             )
         return self.server
+
+    @property
+    def follows(self) -> tuple[str, ...]:
+        return ("--receive",) if self.receives else (self.source or str(self.repository.path),)
 
     def stop(self, number: signal.Signals = signal.SIGTERM, *, within: float = 20) -> int:
         assert self.server is not None

@@ -11,8 +11,9 @@ from reconciler.cli.render.github import annotations, append_summary, summary
 from reconciler.cli.render.junit import junit
 from reconciler.cli.render.machine import json_text
 from reconciler.cli.render.report import Report, Subject
-from reconciler.cli.render.terminal import Paint, problem_text, text
+from reconciler.cli.render.terminal import text
 from reconciler.model.problem import Problem
+from reconciler.model.problem_text import Paint, problem_text
 from tests.manifest.checking import check_folder
 
 ROOT = Path(__file__).parents[2]

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from reconciler.cli.render.report import Report, Severity, advice, counted
+from reconciler.cli.render.report import Report, counted
 from reconciler.model.position import visible
 from reconciler.model.problem import Problem
+from reconciler.model.problem_text import Severity, advice
 
 SHOWN: Final = 10
 LONGEST_MESSAGE: Final = 8_000

@@ -6,8 +6,8 @@ The form is the common ground of Jenkins, GitLab and their relatives; warnings s
 from xml.etree import ElementTree as Xml
 
 from reconciler.cli.render.report import Report, Subject
-from reconciler.cli.render.terminal import problem_text
 from reconciler.model.position import visible
+from reconciler.model.problem_text import problem_text
 
 
 def junit(report: Report, name: str = "reconciler check") -> str:

@@ -13,8 +13,9 @@ import json
 from dataclasses import asdict
 from typing import Any, Final
 
-from reconciler.cli.render.report import Report, Severity, Subject
+from reconciler.cli.render.report import Report, Subject
 from reconciler.model.problem import Problem
+from reconciler.model.problem_text import Severity
 
 VERSION: Final = 1
 

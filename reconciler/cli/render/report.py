@@ -1,13 +1,9 @@
 """What a check found: every subject it looked at, with its problems and warnings."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
-from reconciler.model.position import visible
 from reconciler.model.problem import Problem
-
-Severity = Literal["error", "warning"]
+from reconciler.model.problem_text import Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +67,3 @@ class Report:
 
 def counted(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
-
-
-def advice(problem: Problem) -> Iterable[str]:
-    """The lines that follow the sentence."""
-    if problem.expected:
-        yield f"expected: {visible(problem.expected)}"
-    if problem.remedy:
-        yield f"help: {visible(problem.remedy)}"

@@ -1,20 +1,7 @@
-"""A report as a good compiler prints it: the sentence, the place, the line with a mark under it, what to do.
+"""A report in a terminal: every problem at length, the warnings, then the verdict."""
 
-Without a width nothing is wrapped, so that the text in a log or in the docs is the same everywhere.
-"""
-
-import re
-import textwrap
-import unicodedata
-from collections.abc import Iterator
-
-from reconciler.cli.render.report import Report, Severity, Subject, advice
-from reconciler.model.position import visible
-from reconciler.model.problem import Problem
-
-NARROWEST = 40
-_COLOURS = {"error": "31;1", "warning": "33;1", "place": "34", "mark": "31;1", "faint": "2"}
-_WORD = re.compile(r"[^\s:,\[\]{}#]+")
+from reconciler.cli.render.report import Report, Subject
+from reconciler.model.problem_text import Paint, problem_text, wrapped
 
 
 def text(report: Report, *, coloured: bool = False, width: int | None = None) -> str:
@@ -22,101 +9,10 @@ def text(report: Report, *, coloured: bool = False, width: int | None = None) ->
     paint = Paint(coloured)
     blocks = [block for subject in report.subjects for block in _problems(subject, paint, width)]
     blocks += [problem_text(warning, "warning", paint, width) for warning in report.warnings]
-    return "\n".join([*blocks, *_wrapped(report.verdict, "", width)]) + "\n"
+    return "\n".join([*blocks, *wrapped(report.verdict, "", width)]) + "\n"
 
 
 def _problems(subject: Subject, paint: "Paint", width: int | None) -> list[str]:
     if subject.told:
         return [subject.told]
     return [problem_text(problem, "error", paint, width) for problem in subject.problems]
-
-
-class Paint:
-    """Wraps text in colours, or leaves it alone."""
-
-    def __init__(self, coloured: bool = False) -> None:
-        self._coloured = coloured
-
-    def __call__(self, kind: str, text: str) -> str:
-        return f"\x1b[{_COLOURS[kind]}m{text}\x1b[0m" if self._coloured and text else text
-
-
-def problem_text(
-    problem: Problem, severity: Severity = "error", paint: Paint | None = None, width: int | None = None
-) -> str:
-    """One problem, ending in a line break."""
-    paint = paint or Paint()
-    lines = [*_headline(problem, severity, paint, width), *_place(problem, paint), *_excerpt(problem, paint, width)]
-    margin = " " * len(_gutter(problem))
-    for line in advice(problem):
-        lines += _wrapped(line, f"{margin} = ", width)
-    return "\n".join(lines) + "\n"
-
-
-def _headline(problem: Problem, severity: Severity, paint: Paint, width: int | None) -> list[str]:
-    label = f"{severity}[{problem.code}]"
-    first, *rest = _wrapped(f"{label}: {visible(problem.message)}", "", width)
-    return [paint(severity, label) + first.removeprefix(label), *rest]
-
-
-def _place(problem: Problem, paint: Paint) -> Iterator[str]:
-    if problem.place:
-        service = f" ({problem.service})" if problem.service and problem.file is None else ""
-        yield f"{_gutter(problem)}{paint('faint', '-->')} {paint('place', visible(problem.place))}{service}"
-    elif problem.service:
-        yield f"{_gutter(problem)}{paint('faint', '-->')} {paint('place', visible(problem.service))}"
-
-
-def _excerpt(problem: Problem, paint: Paint, width: int | None) -> Iterator[str]:
-    if not problem.excerpt or problem.line is None:
-        return
-    margin = _gutter(problem)
-    bar = paint("faint", "|")
-    shown, column = _window(visible(problem.excerpt), problem.column, width and max(width, NARROWEST) - len(margin) - 4)
-    yield f"{margin} {bar}"
-    yield f"{paint('faint', str(problem.line).rjust(len(margin)))} {bar} {shown}".rstrip()
-    if column is not None and column <= len(shown) + 1:
-        yield f"{margin} {bar} {_blank(shown[: column - 1])}{paint('mark', _mark(shown, column))}"
-
-
-def _window(line: str, column: int | None, room: int | None) -> tuple[str, int | None]:
-    """As much of the line as there is room for, with the column in it."""
-    if room is None or _width(line) <= room:
-        return line, column
-    start = max(0, (column or 1) - 1 - room // 2)
-    head, tail = ("…" if start else ""), "…"
-    cut = head + line[start + len(head) : start + room - 1] + tail
-    return cut, column and column - start
-
-
-def _mark(line: str, column: int) -> str:
-    word = _WORD.match(line, column - 1)
-    return "^" * max(1, _width(word.group()) if word else 1)
-
-
-def _blank(text: str) -> str:
-    return " " * _width(text)
-
-
-def _width(text: str) -> int:
-    """Columns on a terminal; wide characters take two, combining ones none."""
-    return sum(
-        0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text
-    )
-
-
-def _wrapped(text: str, margin: str, width: int | None) -> list[str]:
-    if width is None:
-        return [margin + text]
-    return textwrap.wrap(
-        text,
-        max(width, NARROWEST),
-        initial_indent=margin,
-        subsequent_indent=" " * len(margin) + "  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-
-
-def _gutter(problem: Problem) -> str:
-    return " " * max(2, len(str(problem.line or "")))
