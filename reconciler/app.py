@@ -49,6 +49,7 @@ from reconciler.control.traffic import Traffic
 from reconciler.control.veil import Veil
 from reconciler.data_folder import read_admin_token
 from reconciler.environment import Environments
+from reconciler.heralds import tell_forge
 from reconciler.listener import url
 from reconciler.model.failure import Failure
 from reconciler.model.webhook.doors import doors_from, known_secrets
@@ -149,12 +150,13 @@ async def serve(place: Place, settings: Settings, veil: Veil) -> int:
             Actions(loop, shop),
             tokens,
             shop.commits,
-            History(journal, shop.commits, feed),
+            history := History(journal, shop.commits, feed),
             inbox,
             remote,
             announcer,
         )
         server = _server(overview, settings)
+        await tell_forge(stack, settings, mirror, feed, history)
         tasks = [
             asyncio.create_task(loop.run(), name="the loop"),
             asyncio.create_task(poll(loop, mirror, pace), name="the poll"),

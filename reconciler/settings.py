@@ -6,7 +6,7 @@ Whom to trust is settled here and never by the repository that is followed.
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,19 @@ class Settings:
     notify_on: tuple[str, ...] = ()
     allow_notify: tuple[str, ...] = ()
     """Hosts that may be notified although they are not public."""
+
+    forge: Literal["github", "gitlab", "gitea"] | None = None
+    """What kind of forge is told; None: what the repository's address says."""
+    forge_api: str | None = None
+    forge_repository: str | None = None
+    github_app: str | None = None
+    github_app_key: str | None = None
+    """A file."""
+    public_url: str | None = None
+    """Where people reach the services; None: this machine."""
+    dashboard_url: str | None = None
+    """Where people reach the control plane; None: links to it are left out."""
+    environment: str = "production"
 
     def to_json(self) -> str:
         return json.dumps({**asdict(self), "data": str(self.data)})

@@ -1,6 +1,7 @@
 """`reconciler serve`: follow a repository and serve what it holds."""
 
 import os
+from enum import StrEnum
 from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,12 @@ from typer.core import TyperCommand
 from reconciler.misconfigured import Misconfigured
 
 HOSTED = "services"
+
+
+class Forge(StrEnum):
+    github = "github"
+    gitlab = "gitlab"
+    gitea = "gitea"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -103,6 +110,38 @@ def serve(
             show_default="25MB for GitHub, 5MB for others",
         ),
     ] = None,
+    forge: Annotated[
+        Forge | None,
+        typer.Option(envvar="RECONCILER_FORGE", help="The forge to tell.", show_default="by the repository's address"),
+    ] = None,
+    forge_api: Annotated[
+        str | None, typer.Option(envvar="RECONCILER_FORGE_API", help="Its API's address, where that is unusual.")
+    ] = None,
+    forge_repository: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RECONCILER_FORGE_REPOSITORY",
+            metavar="OWNER/NAME",
+            help="The repository there.",
+            show_default="by the repository's address",
+        ),
+    ] = None,
+    github_app: Annotated[
+        str | None, typer.Option(envvar="RECONCILER_GITHUB_APP", metavar="ID", help="A GitHub App to speak as.")
+    ] = None,
+    github_app_key: Annotated[
+        Path | None,
+        typer.Option(envvar="RECONCILER_GITHUB_APP_KEY", exists=True, dir_okay=False, help="Its private key, a file."),
+    ] = None,
+    public_url: Annotated[
+        str | None, typer.Option(envvar="RECONCILER_PUBLIC_URL", help="Where people reach the services.")
+    ] = None,
+    dashboard_url: Annotated[
+        str | None, typer.Option(envvar="RECONCILER_DASHBOARD_URL", help="Where people reach the control plane.")
+    ] = None,
+    environment: Annotated[
+        str, typer.Option(envvar="RECONCILER_ENVIRONMENT", help="What the forge calls this platform.")
+    ] = "production",
 ) -> None:
     """Follow a repository and serve the services it holds.
 
@@ -143,6 +182,14 @@ def serve(
         allow_urls=tuple(allow_url or ()),
         allowed_hosts=tuple(allowed_host or ()),
         webhook_body=largest,
+        forge=forge.value if forge is not None else None,
+        forge_api=forge_api,
+        forge_repository=forge_repository,
+        github_app=github_app,
+        github_app_key=str(github_app_key.resolve()) if github_app_key is not None else None,
+        public_url=public_url,
+        dashboard_url=dashboard_url,
+        environment=environment,
     )
     raise typer.Exit(supervisor.serve(settings))
 

@@ -50,8 +50,8 @@ class Platform:
     port: int = field(default_factory=free_port)
     control_port: int = field(default_factory=free_port)
     source: str | None = None
-    environ: Mapping[str, str] = field(default_factory=dict)
-    """What the operator sets beside the flags."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Of its environment, beside those of the tests."""
     receives: bool = False
     """Whether it hosts the repository itself."""
 
@@ -91,7 +91,7 @@ class Platform:
         ports = ("--port", str(self.port), "--control-port", str(self.control_port))
         with self.output.open("ab") as output:
             self.server = subprocess.Popen(
-                [*COMMAND, *words, *ports, *self.flags], env=environ(**self.environ), stdout=output, stderr=output
+                [*COMMAND, *words, *ports, *self.flags], env=environ(**self.variables), stdout=output, stderr=output
             )
         return self.server
 

@@ -29,6 +29,9 @@ class Repository:
         assert done.returncode == 0, f"git {' '.join(words)}: {done.stderr}"
         return done.stdout.strip()
 
+    def head(self) -> str:
+        return self.git("rev-parse", "HEAD").strip()
+
     def commit(self, files: Files, message: str = "Change it") -> str:
         for name, content in files.items():
             self._put(self.path / name, content)

@@ -29,7 +29,7 @@ SLOW = """
 @pytest.fixture(scope="module")
 def forge(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Platform]:
     """One running platform that takes webhooks of everybody."""
-    with Platform(tmp_path_factory.mktemp("webhooks"), template, environ=ENVIRON) as made:
+    with Platform(tmp_path_factory.mktemp("webhooks"), template, variables=ENVIRON) as made:
         made.commit({"services.yaml": PLATFORM, **service("steady")})
         yield made.start()
 
@@ -216,7 +216,7 @@ def test_a_body_too_large_is_turned_away_while_it_arrives(forge: Platform) -> No
 
 
 def test_what_was_answered_is_done_also_when_control_is_killed_right_after(platform: Platform) -> None:
-    platform.environ = {"RECONCILER_WEBHOOK_GITHUB_SECRET": SECRET}
+    platform.variables = {"RECONCILER_WEBHOOK_GITHUB_SECRET": SECRET}
     platform.commit({"services.yaml": PLATFORM, **service("tasks")})
     platform.start()
     off = post(platform, webhooks.gitea())
@@ -234,7 +234,7 @@ def test_what_was_answered_is_done_also_when_control_is_killed_right_after(platf
 
 
 def test_a_secret_too_short_is_one_clear_line(platform: Platform) -> None:
-    platform.environ = {"RECONCILER_WEBHOOK_GITHUB_SECRET": "hunter2"}
+    platform.variables = {"RECONCILER_WEBHOOK_GITHUB_SECRET": "hunter2"}
     platform.commit({"services.yaml": PLATFORM, **service("tasks")})
     assert platform.begin().wait(20) == 2
     assert "RECONCILER_WEBHOOK_GITHUB_SECRET: a secret has 16 characters at least" in platform.said()

@@ -1,0 +1,66 @@
+"""Those who tell others what happens here, put together from what the operator decided.
+
+Each has a task of its own and ends with control; nobody waits for them.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+from pathlib import Path
+
+from reconciler.control.feed import Feed
+from reconciler.control.history import History
+from reconciler.control.telling import Telling
+from reconciler.forge import App, Links, Outbox, Repository, connect, locate
+from reconciler.listener import url
+from reconciler.misconfigured import Misconfigured
+from reconciler.settings import Settings
+from reconciler.source.mirror import Mirror
+
+log = logging.getLogger(__name__)
+
+TOKEN = "RECONCILER_FORGE_TOKEN"  # noqa: S105 - the name of a variable
+SAID_WITHIN = 2.0
+"""How long the last words may take when control ends; the next control says what is left."""
+
+
+async def tell_forge(
+    stack: contextlib.AsyncExitStack, settings: Settings, mirror: Mirror, feed: Feed, history: History
+) -> None:
+    """Where there is a forge to tell, and credentials to tell it with."""
+    token, app = os.environ.get(TOKEN, ""), _app(settings)
+    repository = _repository(settings, mirror)
+    if repository is None or not (token or app):
+        return
+    links = Links(
+        settings.public_url or url(settings.host, settings.port), settings.dashboard_url, settings.environment
+    )
+    outbox = Outbox(connect(repository, token, links, app))
+    telling = Telling(feed, history, outbox.put)
+    tasks = [asyncio.create_task(telling.run()), asyncio.create_task(outbox.run())]
+    stack.push_async_callback(_end, tasks, outbox)
+    log.info("the forge is told what becomes of commits  url=%s", f"{repository.api} {repository.path}")
+
+
+async def _end(tasks: "list[asyncio.Task[None]]", outbox: Outbox) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SAID_WITHIN):
+            await outbox.said()
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+def _repository(settings: Settings, mirror: Mirror) -> Repository | None:
+    location = mirror.address.location
+    return locate(location, settings.forge, settings.forge_api, settings.forge_repository)
+
+
+def _app(settings: Settings) -> App | None:
+    if settings.github_app is None or settings.github_app_key is None:
+        return None
+    try:
+        return App(settings.github_app, Path(settings.github_app_key).read_text())
+    except OSError as error:
+        raise Misconfigured(f"the GitHub App's key cannot be read: {error}") from error

@@ -1,0 +1,92 @@
+"""GitHub's published description of its API, to hold requests and answers against."""
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import jsonschema_rs
+
+from tests.npm import package
+
+
+@dataclass(frozen=True)
+class Operation:
+    template: str
+    pattern: re.Pattern[str]
+    described: dict[str, Any]
+
+    def check_request(self, body: Any) -> str | None:
+        """Why GitHub would not understand it."""
+        content = self.described.get("requestBody", {}).get("content", {}).get("application/json")
+        if content is None:
+            return None
+        return _fault(content["schema"], body)
+
+    def check_answer(self, status: int, body: Any) -> str | None:
+        response = resolved(self.described["responses"].get(str(status), {}))
+        content = response.get("content", {}).get("application/json")
+        return _fault(content["schema"], body) if content else None
+
+
+@cache
+def operations() -> dict[str, tuple[Operation, ...]]:
+    """By method."""
+    found: dict[str, list[Operation]] = {}
+    for template, item in _document()["paths"].items():
+        pattern = re.compile(re.sub(r"\\\{[^}]*\\\}", "([^/]+)", re.escape(template)))
+        for method, described in item.items():
+            found.setdefault(method.upper(), []).append(Operation(template, pattern, described))
+    return {method: tuple(each) for method, each in found.items()}
+
+
+def operation(method: str, path: str) -> Operation | None:
+    fitting = (each for each in operations().get(method, ()) if each.pattern.fullmatch(path))
+    return min(fitting, key=lambda each: each.template.count("{"), default=None)
+
+
+@cache
+def _document() -> dict[str, Any]:
+    file = package("@octokit/openapi", "23.0.2") / "generated" / "api.github.com.json"
+    read: dict[str, Any] = json.loads(file.read_text())
+    return read
+
+
+@cache
+def _components() -> dict[str, Any]:
+    """In today's JSON Schema, where null is a type like any other."""
+    converted: dict[str, Any] = _modern(_document()["components"]["schemas"])
+    return converted
+
+
+def _fault(schema: dict[str, Any], body: Any) -> str | None:
+    whole = {**_modern(schema), "components": {"schemas": _components()}}
+    error = next(iter(jsonschema_rs.validator_for(whole).iter_errors(body)), None)
+    return f"{'/'.join(map(str, error.instance_path))}: {error.message}" if error is not None else None
+
+
+def resolved(node: dict[str, Any]) -> dict[str, Any]:
+    reference = node.get("$ref")
+    if reference is None:
+        return node
+    for part in reference.removeprefix("#/").split("/"):
+        node = _document()[part] if part == "components" else node[part]
+    return node
+
+
+def _modern(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_modern(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    # What is named like a keyword may be a property; those are dictionaries.
+    read = {name: _modern(each) for name, each in node.items() if not (name == "nullable" and each is True)}
+    if node.get("nullable") is True:
+        if isinstance(read.get("type"), str):
+            read["type"] = [read["type"], "null"]
+            if "enum" in read:
+                read["enum"] = [*read["enum"], None]
+        else:
+            read = {"anyOf": [read, {"type": "null"}]}
+    return read
