@@ -123,6 +123,8 @@ def _kernel() -> Iterator[Finding]:
     yield Finding("system", "good", f"Linux {platform.release()}, {platform.machine()}")
     yield _seqpacket()
     yield _landlock()
+    yield _isolation()
+    yield _watch()
     root = os.geteuid() == 0
     yield Finding(
         "user",
@@ -139,6 +141,24 @@ def _seqpacket() -> Finding:
     except OSError as error:
         return Finding("hand-over", "weak", f"no SOCK_SEQPACKET ({error.strerror})", "connections go over datagrams")
     return Finding("hand-over", "good", "SOCK_SEQPACKET")
+
+
+def _isolation() -> Finding:
+    """Asked of this process: what the kernel shows here, it lets workers set."""
+    told = Path("/proc/self/status").read_text() if Path("/proc/self/status").exists() else ""
+    if "NoNewPrivs:" in told:
+        return Finding("isolation", "good", "own session, no new privileges, closed to other users, no core files")
+    return Finding("isolation", "weak", "the kernel does not tell", "mount /proc, so that it can be checked")
+
+
+def _watch() -> Finding:
+    pid = os.getpid()
+    status, children = Path("/proc/self/status"), Path(f"/proc/{pid}/task/{pid}/children")
+    if status.exists() and "RssAnon:" in status.read_text() and children.exists():
+        return Finding("limits", "good", "memory and processes of services are watched, child processes included")
+    if status.exists():
+        return Finding("limits", "weak", "child processes are not seen", "each process has the limits for itself")
+    return Finding("limits", "weak", "no /proc", "services have only the limits that the kernel sets for one process")
 
 
 def _landlock() -> Finding:

@@ -138,7 +138,7 @@ class Lane:
         account.rolled_back = None
         account.suspended = False
         self._end_hold()
-        if self.stage.live is None or not self.stage.live.crew.crash_looping:
+        if self.stage.live is None or not self.stage.live.crew.in_trouble:
             account.trouble = None
         account.tell()
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from reconciler.model.names import WorkerId
 from reconciler.store.journal import Journal
-from reconciler.worker.process import Exit
+from reconciler.worker.exit import Exit
 from reconciler.worker.spec import ReleaseSpec, WorkerSockets
 from reconciler.worker.zygote import Forked
 

@@ -18,14 +18,14 @@ from reconciler.control.account import Account
 from reconciler.control.live import Live, Past
 from reconciler.control.traffic import Traffic
 from reconciler.control.watch import watch
-from reconciler.model.failure import Reason, Stalled
+from reconciler.model.failure import Failure, Reason, Stalled
 from reconciler.model.names import EnvironmentId, ReleaseId, ServiceName
 from reconciler.model.notice import Kind
 from reconciler.model.word import Word
 from reconciler.store.journal import Journal, Transaction
 from reconciler.store.rows import Phase
 from reconciler.store.unusable import StoreUnusable
-from reconciler.worker.crew import CRASH_WINDOW, Crew, crash_loop
+from reconciler.worker.crew import CRASH_WINDOW, Crew, trouble_of
 from reconciler.worker.process import Worker
 
 log = logging.getLogger(__name__)
@@ -49,6 +49,9 @@ class Stage:
         self._window = 0.0
         self._watching: asyncio.Task[None] | None = None
         self._crashed = asyncio.Event()
+        self._crew_trouble: Stalled | None = None
+        """What was said of the workers last: it goes when they have been well for a while."""
+        self._looping: Crew | None = None
         self._leaving: dict[ReleaseId, EnvironmentId] = {}
         """Still finishing what they began, out of their folders and environments."""
         self._drains: set[asyncio.Task[None]] = set()
@@ -136,7 +139,7 @@ class Stage:
             self._retire(live)
             if self._parked is not None:
                 self._begin_to_watch(fresh, self._parked)
-            if self._account.trouble is not None and self._account.trouble.reason is Reason.CRASH_LOOP:
+            if self._account.trouble is not None and self._is_of_workers(self._account.trouble):
                 self._account.trouble = None
             self._account.tell()
         return True
@@ -275,7 +278,7 @@ class Stage:
 
     def _attend(self, live: Live) -> None:
         live.crew.on_change = self._crew_changed
-        live.crew.on_crash_loop = self._crash_looped
+        live.crew.on_trouble = self._crew_in_trouble
 
     def _crew_changed(self, crew: Crew) -> None:
         if self.live is None or self.live.crew is not crew:
@@ -289,21 +292,26 @@ class Stage:
             self._tell_soon(self._traffic.point(self.prefix, crew))
         self._account.tell()
 
-    def _crash_looped(self, crew: Crew) -> None:
-        if self._account.trouble is None or self._account.trouble.reason is not Reason.CRASH_LOOP:
-            self._account.happened(Kind.CRASH_LOOPED, crash_loop(crew).message, crew.spec.release)
-        self._account.trouble = crash_loop(crew)
+    def _crew_in_trouble(self, crew: Crew) -> None:
+        if crew.crash_looping and self._looping is not crew:
+            self._looping = crew
+            self._account.happened(Kind.CRASH_LOOPED, trouble_of(crew).message, crew.spec.release)
+        self._account.trouble = self._crew_trouble = trouble_of(crew)
         asyncio.get_running_loop().call_later(CRASH_WINDOW, self._calm_again, crew)
         self._account.tell()
 
     def _calm_again(self, crew: Crew) -> None:
         """A crew that has stopped crashing is well again; nobody has to say so."""
         trouble = self._account.trouble
-        if self.live is None or self.live.crew is not crew or crew.crash_looping or trouble is None:
+        if self.live is None or self.live.crew is not crew or crew.in_trouble or trouble is None:
             return
-        if trouble.reason is Reason.CRASH_LOOP:
+        self._looping = None
+        if self._is_of_workers(trouble):
             self._account.trouble = None
             self._account.tell()
+
+    def _is_of_workers(self, trouble: Failure) -> bool:
+        return trouble is self._crew_trouble or trouble.reason is Reason.CRASH_LOOP
 
     def _retire(self, live: Live) -> None:
         _ignore(live.crew)
@@ -338,7 +346,7 @@ def given_back(bad: Live, good: Live) -> dict[str, Any]:
 
 
 def _ignore(crew: Crew) -> None:
-    crew.on_change = crew.on_crash_loop = lambda _crew: None
+    crew.on_change = crew.on_trouble = lambda _crew: None
 
 
 def _write_switch(entries: Transaction, *, service: ServiceName, new: Live, until: datetime | None) -> None:

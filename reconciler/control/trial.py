@@ -27,7 +27,7 @@ from reconciler.model.problem import Problem
 from reconciler.model.progress import Progress, silent
 from reconciler.source.tree import Tree
 from reconciler.worker.crew import Crew, LocalEngine
-from reconciler.worker.process import Exit
+from reconciler.worker.exit import Exit
 from reconciler.worker.spec import ReleaseSpec, WorkerSockets
 from reconciler.worker.zygote import Forked, Nursery, Zygotes
 

@@ -25,7 +25,8 @@ async def watch(new: Crew, before: Answers, window: float, crashed: asyncio.Even
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(crashed.wait(), min(LOOK_EVERY, left))
         if crashed.is_set():
-            return Stalled(Reason.CRASH_LOOP, f"{new.spec.release} {new.last_exit or 'ended'} soon after the switch")
+            reason = Reason.OUT_OF_MEMORY if new.is_out_of_memory else Reason.CRASH_LOOP
+            return Stalled(reason, f"{new.spec.release} {new.last_exit or 'ended'} soon after the switch")
         answers = await new.answers()
         if clearly_worse(answers, before):
             return _answers_badly(new, answers)

@@ -22,7 +22,7 @@ from fastapi import APIRouter, FastAPI
 from .redaction import Redactor
 
 Application = Callable[..., Any]
-Reason = Literal["ImportFailed", "StartFailed"]
+Reason = Literal["ImportFailed", "StartFailed", "OutOfMemory"]
 
 DETAIL_LIMIT = 8 * 1024
 MESSAGE_LIMIT = 500
@@ -148,6 +148,8 @@ def _name(module: ModuleType, place: Place) -> str:
 
 
 def fault_of(error: BaseException, reason: Reason, code: str) -> Fault:
+    if isinstance(error, MemoryError):
+        reason = "OutOfMemory"
     place = _place_of(error, code)
     return Fault(reason, _sentence(error, reason), _detail(error), place, _remedy(error, code))
 

@@ -10,8 +10,10 @@ import contextlib
 import marshal
 import os
 import selectors
+import signal
 import socket
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -25,13 +27,15 @@ from .output import NOTICE_EVERY, Output, OutputFile, RawLines, Speaker
 from .passing import file_holding
 from .redaction import Redactor
 from .rehearsal import rehearse
-from .spec import Spec
+from .spec import Limits, Spec
 from .stem import BORN, END, EXITED, FORK, KILL, LEARN, ORDER, REPORT, Stem
 from .trial import code_of_a_worker
+from .usage import Usage, kills_for_memory, usage_of
 
 READ_AT_ONCE = 64 * 1024
 BACKLOG = 128
 BIRTHS_AT_ONCE = 32
+LOOK_EVERY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,7 @@ class Birth:
     worker: str
     client: Messages
     output: Output
+    limits: Limits
     stdout: int
     stderr: int
 
@@ -50,7 +55,14 @@ class Child:
     pid: int
     worker: str
     output: Output
+    limits: Limits
+    excess: Literal["", "memory", "processes"] = ""
+    """Of what it had more than it may, and is being ended for it."""
     pipes: dict[int, RawLines] = field(default_factory=dict)
+
+    @property
+    def is_watched(self) -> bool:
+        return bool(self.limits.memory or self.limits.processes)
 
 
 class Zygote:
@@ -64,6 +76,8 @@ class Zygote:
         self._files: dict[str, OutputFile] = {}
         self._untold: list[Message] = []
         self._stopping = False
+        self._next_look = 0.0
+        self._kills = kills_for_memory()
 
     def beget(self) -> None:
         """Fork the stem: as late as possible, and before anything is served."""
@@ -91,9 +105,12 @@ class Zygote:
                     key.data()
             for child in self._children.values():
                 child.output.settle()
+            self._look_at_usage()
 
     def _patience(self) -> float | None:
         """For how long there is nothing to do unless something happens."""
+        if any(child.is_watched for child in self._children.values()):
+            return LOOK_EVERY
         return NOTICE_EVERY if any(child.output.has_dropped for child in self._children.values()) else None
 
     def _watch(self, what: int | socket.socket | Messages, then: Callable[[], object], events: int = 1) -> None:
@@ -194,7 +211,7 @@ class Zygote:
             # Not in the order itself: it may hold large secrets, and the stem shall not touch what it need not.
             told = file_holding(marshal.dumps(fields))
             passed.callback(os.close, told)
-            birth = Birth(spec.worker, client, self._output_of(spec), out, err)
+            birth = Birth(spec.worker, client, self._output_of(spec), spec.limits, out, err)
             self._order(FORK, fds=(listener.fileno(), out_writer, err_writer, told))
             kept.pop_all()
         return birth
@@ -219,7 +236,7 @@ class Zygote:
             self._refuse(birth.client, birth.worker, os.strerror(number))
 
     def _welcome(self, birth: Birth, pid: int) -> None:
-        child = self._children[pid] = Child(pid, birth.worker, birth.output)
+        child = self._children[pid] = Child(pid, birth.worker, birth.output, birth.limits)
         self._listen_to(child, birth.stdout, "stdout")
         self._listen_to(child, birth.stderr, "stderr")
         started = kernel.start_time(pid)
@@ -258,6 +275,24 @@ class Zygote:
         os.close(fd)
         child.pipes.pop(fd).finish()
 
+    def _look_at_usage(self) -> None:
+        """A worker that uses more than it may is ended, with all that it started."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + LOOK_EVERY
+        for pid, child in self._children.items():
+            if child.is_watched and not child.excess:
+                child.excess = _excess(usage_of(pid), child.limits)
+                if child.excess:
+                    self._order(KILL, pid)
+
+    def _was_out_of_memory(self, child: Child, status: int) -> bool:
+        """Ended for it by us, or by the kernel, which tells only that it has killed somebody."""
+        kills, self._kills = self._kills, kills_for_memory()
+        was_killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        return child.excess == "memory" or (was_killed and self._kills > kills)
+
     def _bury(self, pid: int, status: int) -> None:
         child = self._children.pop(pid)
         for fd in tuple(child.pipes):
@@ -265,13 +300,24 @@ class Zygote:
                 pass
             if fd in child.pipes:
                 self._close_pipe(child, fd)
+        over = self._was_out_of_memory(child, status)
+        if over or child.excess:
+            what = "memory" if over else child.excess
+            message = f"The worker had more {what} than there was for it, and was killed."
+            child.output.write("log", message, level="ERROR", logger="reconciler")
         child.output.settle(final=True)
-        self._tell({"op": "exited", "worker": child.worker, "pid": pid, "status": status})
+        self._tell({"op": "exited", "worker": child.worker, "pid": pid, "status": status, "out_of_memory": over})
 
     def _read_lifeline(self) -> None:
         if not os.read(self._lifeline, 1):
             self._order(END)
             os._exit(0)
+
+
+def _excess(usage: Usage, limits: Limits) -> Literal["", "memory", "processes"]:
+    if limits.memory and usage.memory > limits.memory:
+        return "memory"
+    return "processes" if limits.processes and usage.processes > limits.processes else ""
 
 
 def listen(path: str) -> socket.socket:

@@ -16,7 +16,8 @@ from typing import Any, Protocol
 from reconciler.model.failure import Failure, Reason, Stalled
 from reconciler.model.names import WorkerId
 from reconciler.model.watch import Answers
-from reconciler.worker.process import Exit, Worker
+from reconciler.worker.exit import Exit
+from reconciler.worker.process import Worker
 from reconciler.worker.slot import take_turn
 from reconciler.worker.spec import ReleaseSpec, WorkerSockets
 from reconciler.worker.zygote import Forked, Zygotes
@@ -24,6 +25,7 @@ from reconciler.worker.zygote import Forked, Zygotes
 log = logging.getLogger(__name__)
 
 CRASHES = 5
+MEBIBYTE = 1 << 20
 CRASH_WINDOW = 60.0
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 30.0
@@ -54,7 +56,8 @@ class Crew:
         """Why the last try to replace a worker failed."""
         self.on_change: Callable[[Crew], None] = lambda _crew: None
         """Told when workers came, went, or gave up; whoever holds the table listens."""
-        self.on_crash_loop: Callable[[Crew], None] = lambda _crew: None
+        self.on_trouble: Callable[[Crew], None] = lambda _crew: None
+        """Told when it dies too often, and each time that it needed more memory than there was for it."""
         self._zygotes = zygotes
         self._ledger = ledger
         self._sockets = sockets
@@ -68,6 +71,15 @@ class Crew:
     @property
     def crash_looping(self) -> bool:
         return len(self._recent_crashes()) >= CRASHES or isinstance(self.start_failure, Stalled)
+
+    @property
+    def in_trouble(self) -> bool:
+        """Something of its workers' ends is worth telling."""
+        return self.crash_looping or (self.is_out_of_memory and bool(self._recent_crashes()))
+
+    @property
+    def is_out_of_memory(self) -> bool:
+        return self.last_exit is not None and self.last_exit.out_of_memory
 
     async def start(self) -> None:
         """Start every replica and wait until all are ready; if one fails, leave nothing behind."""
@@ -229,8 +241,8 @@ class Crew:
     def _count_crash(self) -> None:
         self.crashes = [*self._recent_crashes(), time.monotonic()]
         self.on_change(self)
-        if self.crash_looping:
-            self.on_crash_loop(self)
+        if self.in_trouble:
+            self.on_trouble(self)
 
     def _recent_crashes(self) -> list[float]:
         now = time.monotonic()
@@ -267,7 +279,10 @@ class LocalEngine:
         return crew
 
 
-def crash_loop(crew: Crew) -> Stalled:
+def trouble_of(crew: Crew) -> Stalled:
+    """What is wrong with a crew whose workers die."""
+    if crew.is_out_of_memory:
+        return Stalled(Reason.OUT_OF_MEMORY, _want_of_memory(crew))
     if crew.start_failure is not None:
         message = f"{crew.spec.release} cannot start again: {crew.start_failure.message}"
         return Stalled(Reason.CRASH_LOOP, message, detail=crew.start_failure.detail)
@@ -276,3 +291,10 @@ def crash_loop(crew: Crew) -> Stalled:
         Reason.CRASH_LOOP,
         f"{crew.spec.release} {how} {len(crew.crashes)} times within {CRASH_WINDOW:.0f} s",
     )
+
+
+def _want_of_memory(crew: Crew) -> str:
+    limit = crew.spec.limits.memory
+    allowed = "the machine had left" if limit is None else f"its limit of {limit / MEBIBYTE:g} MiB"
+    outcome = f"{len(crew.crashes)} times within {CRASH_WINDOW:.0f} s" if crew.crash_looping else "and was replaced"
+    return f"{crew.spec.release} used more memory than {allowed} {outcome}; mend what keeps it, or raise limits.memory"

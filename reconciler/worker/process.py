@@ -10,8 +10,6 @@ how it went from the zygote that reaped it.
 import asyncio
 import contextlib
 import logging
-import os
-import signal
 from collections import deque
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
@@ -23,6 +21,7 @@ from reconciler.model.names import ReleaseId, WorkerId
 from reconciler.model.problem import Problem
 from reconciler.model.status import WorkerState
 from reconciler.model.watch import Answers
+from reconciler.worker.exit import Exit
 from reconciler.worker.lines import Lines, Message
 from reconciler.worker.spec import WorkerSockets
 from reconciler.worker.zygote import Forked, Zygote
@@ -35,29 +34,6 @@ FAREWELL = 6.0
 """A worker hangs up before it runs what its service registered for the end; its own limit for that is shorter."""
 GRACE = 15.0
 """What a worker may take beyond its drain for its own shutdown, before it is killed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Exit:
-    status: int | None
-    """The raw wait status, or None when nobody was there to reap it."""
-
-    @property
-    def clean(self) -> bool:
-        return self.status == 0
-
-    @property
-    def killed_by(self) -> int | None:
-        return os.WTERMSIG(self.status) if self.status is not None and os.WIFSIGNALED(self.status) else None
-
-    def __str__(self) -> str:
-        if self.status is None:
-            return "ended"
-        if (number := self.killed_by) is not None:
-            with contextlib.suppress(ValueError):
-                return f"was killed by {signal.Signals(number).name}"
-            return f"was killed by signal {number}"
-        return f"exited with status {os.waitstatus_to_exitcode(self.status)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +96,9 @@ class Worker:
             ) from None
         if self.state == "ready":
             return
-        raise self.failure or Stalled(Reason.START_FAILED, f"{self.release} {await self.gone()} before it was ready")
+        end = await self.gone()
+        reason = Reason.OUT_OF_MEMORY if end.out_of_memory else Reason.START_FAILED
+        raise self.failure or Stalled(reason, f"{self.release} {end} before it was ready")
 
     async def introduced(self, within: float = 5.0) -> bool:
         """Whether it has said who and how it is: for one that another control started."""
@@ -196,7 +174,7 @@ class Worker:
             reaped = zygote.exit_of(self.id)
             either: list[asyncio.Future[Any]] = [reading, reaped]
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            is_over = reaped.done() and reaped.result() is not None
+            is_over = reaped.done() and reaped.result().status is not None
             # What it said last may still be in the socket.
             await asyncio.wait([reading], timeout=LAST_WORDS if is_over else None)
         else:
@@ -222,8 +200,7 @@ class Worker:
             if not counted.done():
                 counted.set_result(Answers())
         await self._see_off()
-        status = await _exit_status(zygote, self.id)
-        self._gone.set_result(Exit(status))
+        self._gone.set_result(await _exit_of(zygote, self.id))
         self.sockets.unlink()
         self._told.set()
 
@@ -267,21 +244,21 @@ class Worker:
                 self.cut = Cut(**{name: int(cut.get(name, 0)) for name in ("requests", "tasks", "websockets")})
 
 
-async def _exit_status(zygote: Zygote | None, worker: WorkerId) -> int | None:
+async def _exit_of(zygote: Zygote | None, worker: WorkerId) -> Exit:
     """The zygote may have died with the worker, or before it: then nobody knows."""
     if zygote is None:
-        return None
+        return Exit(None)
     try:
         async with asyncio.timeout(EXIT_KNOWN_WITHIN):
             return await asyncio.shield(zygote.exit_of(worker))
     except TimeoutError:
-        return None
+        return Exit(None)
     finally:
         zygote.forget(worker)
 
 
 def _failure(release: ReleaseId, message: Message) -> Failure:
-    known = {Reason.IMPORT_FAILED.value: Reason.IMPORT_FAILED}
+    known = {reason.value: reason for reason in (Reason.IMPORT_FAILED, Reason.OUT_OF_MEMORY)}
     reason = known.get(str(message.get("reason")), Reason.START_FAILED)
     text = str(message.get("message") or f"{release} could not start")
     file, line, remedy = message.get("file"), message.get("line"), message.get("remedy")

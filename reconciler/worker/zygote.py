@@ -20,6 +20,7 @@ from typing import TypeVar
 from reconciler import inside
 from reconciler.model.failure import Failure, Reason, Stalled, Wait
 from reconciler.model.names import EnvironmentId, WorkerId
+from reconciler.worker.exit import Exit
 from reconciler.worker.lines import Lines, Message
 from reconciler.worker.spec import ReleaseSpec, WorkerSockets, fork_message
 
@@ -90,7 +91,7 @@ class Zygote:
         self._forks: dict[WorkerId, asyncio.Future[Forked]] = {}
         self._unwanted: dict[WorkerId, WorkerSockets] = {}
         """Asked for by somebody who did not wait for the answer."""
-        self._exits: dict[WorkerId, asyncio.Future[int | None]] = {}
+        self._exits: dict[WorkerId, asyncio.Future[Exit]] = {}
         self._learnt: set[str] = set()
         self._greeting: asyncio.Future[Mapping[WorkerId, int]] = asyncio.get_running_loop().create_future()
         self._listening = asyncio.create_task(self._listen())
@@ -114,12 +115,12 @@ class Zygote:
         finally:
             self._forks.pop(worker, None)
 
-    def exit_of(self, worker: WorkerId) -> "asyncio.Future[int | None]":
-        """The raw wait status of a worker, once the zygote has reaped it. None when nobody can know."""
+    def exit_of(self, worker: WorkerId) -> "asyncio.Future[Exit]":
+        """How a worker ended, once it was reaped; without a status when nobody can know."""
         if worker not in self._exits:
             self._exits[worker] = asyncio.get_running_loop().create_future()
             if not self.alive:
-                self._exits[worker].set_result(None)
+                self._exits[worker].set_result(Exit(None))
         return self._exits[worker]
 
     def forget(self, worker: WorkerId) -> None:
@@ -165,7 +166,7 @@ class Zygote:
             if not fork.done():
                 fork.set_exception(self._has_ended())
         for status in self._exits.values():
-            _settle(status, None)
+            _settle(status, Exit(None))
         _settle(self._greeting, {})
 
     def _has_ended(self) -> Wait:
@@ -196,7 +197,7 @@ class Zygote:
                 if (fork := self._forks.get(worker)) is not None and not fork.done():
                     fork.set_exception(failure)
             case "exited":
-                _settle(self.exit_of(worker), int(message["status"]))
+                _settle(self.exit_of(worker), Exit(int(message["status"]), bool(message.get("out_of_memory"))))
 
     def _born(self, worker: WorkerId, process: Forked) -> None:
         if (sockets := self._unwanted.pop(worker, None)) is not None:

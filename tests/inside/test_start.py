@@ -323,7 +323,7 @@ def test_a_worker_that_nobody_can_be_told_of_does_not_stay(zygote: Zygote) -> No
 
 
 def test_limits_hold(zygote: Zygote) -> None:
-    code = HELLO + "import resource\n@router.get('/big')\ndef big(): return len(bytearray(10**9))\n"
+    code = HELLO + "import resource\n@router.get('/big')\ndef big(): return len(bytearray(10**11))\n"
     worker = zygote.fork(code, limits={"memory": 512 * 1024 * 1024, "files": 100, "processes": None})
     worker.ready()
     assert worker.get("/big").status == 500

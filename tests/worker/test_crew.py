@@ -19,7 +19,8 @@ import pytest
 from reconciler.model.failure import Stalled, Wait
 from reconciler.model.names import EnvironmentId, ReleaseId, ServiceName, WorkerId
 from reconciler.worker.crew import CRASH_WINDOW, CRASHES, Crew
-from reconciler.worker.process import Exit, Worker
+from reconciler.worker.exit import Exit
+from reconciler.worker.process import Worker
 from reconciler.worker.spec import ReleaseSpec, WorkerSockets
 from reconciler.worker.zygote import Forked, Nursery, Zygotes, start_time
 from tests.inside.stage import paused
