@@ -156,7 +156,7 @@ async def serve(place: Place, settings: Settings, veil: Veil) -> int:
             announcer,
         )
         server = _server(overview, settings)
-        await tell_forge(stack, settings, mirror, feed, history)
+        await tell_forge(stack, settings, mirror.address.location, feed, history)
         tasks = [
             asyncio.create_task(loop.run(), name="the loop"),
             asyncio.create_task(poll(loop, mirror, pace), name="the poll"),

@@ -12,11 +12,10 @@ from pathlib import Path
 from reconciler.control.feed import Feed
 from reconciler.control.history import History
 from reconciler.control.telling import Telling
-from reconciler.forge import App, Links, Outbox, Repository, connect, locate
+from reconciler.forge import App, Links, Outbox, connect, locate
 from reconciler.listener import url
 from reconciler.misconfigured import Misconfigured
 from reconciler.settings import Settings
-from reconciler.source.mirror import Mirror
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +25,11 @@ SAID_WITHIN = 2.0
 
 
 async def tell_forge(
-    stack: contextlib.AsyncExitStack, settings: Settings, mirror: Mirror, feed: Feed, history: History
+    stack: contextlib.AsyncExitStack, settings: Settings, location: str, feed: Feed, history: History
 ) -> None:
     """Where there is a forge to tell, and credentials to tell it with."""
     token, app = os.environ.get(TOKEN, ""), _app(settings)
-    repository = _repository(settings, mirror)
+    repository = locate(location, settings.forge, settings.forge_api, settings.forge_repository)
     if repository is None or not (token or app):
         return
     links = Links(
@@ -50,11 +49,6 @@ async def _end(tasks: "list[asyncio.Task[None]]", outbox: Outbox) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
-
-
-def _repository(settings: Settings, mirror: Mirror) -> Repository | None:
-    location = mirror.address.location
-    return locate(location, settings.forge, settings.forge_api, settings.forge_repository)
 
 
 def _app(settings: Settings) -> App | None:
