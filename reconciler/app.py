@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import uvicorn
 
@@ -60,6 +61,7 @@ from reconciler.source.hosted import Hosted
 from reconciler.source.mirror import Mirror
 from reconciler.source.signers import Signers
 from reconciler.store.journal import Journal
+from reconciler.store.project import Project
 from reconciler.store.unusable import StoreUnusable
 from reconciler.worker.crew import LocalEngine
 from reconciler.worker.spec import WorkerSockets
@@ -103,7 +105,8 @@ async def serve(place: Place, settings: Settings, veil: Veil) -> int:
     mirror = _followed(settings, folders)
     environments = Environments(folders.data, indexes=settings.indexes, allow_builds=settings.allow_builds)
     async with contextlib.AsyncExitStack() as stack:
-        journal = Journal(folders.journal)
+        veil.know(_own_secrets(settings))
+        journal = Journal(folders.journal, settings.database_url, _project(settings))
         await journal.open()
         stack.push_async_callback(journal.close)
         feed = Feed(journal, veil)
@@ -246,6 +249,20 @@ def _followed(settings: Settings, folders: Folders) -> Mirror | Hosted:
         return Mirror(settings.repository, settings.branch, folder, signers=signers)
     address = f"{url(settings.host, settings.control_port)}/git/{settings.receive}.git"
     return Hosted(folders.hosted, settings.receive, settings.branch, address, signers=signers)
+
+
+def _own_secrets(settings: Settings) -> dict[str, str]:
+    """What the platform itself has to keep to itself, by the names under which it was given."""
+    password = urlsplit(settings.database_url or "").password
+    known = {"RECONCILER_DATABASE_URL": password, "RECONCILER_SUPABASE_KEY": settings.supabase_key}
+    return {name: value for name, value in known.items() if value}
+
+
+def _project(settings: Settings) -> Project | None:
+    """The Supabase project that is told, if one is."""
+    if settings.supabase_url is None or settings.supabase_key is None:
+        return None
+    return Project(settings.supabase_url, settings.supabase_key)
 
 
 def _mirror_name(settings: Settings) -> str:

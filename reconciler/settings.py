@@ -4,7 +4,7 @@ Whom to trust is settled here and never by the repository that is followed.
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,6 +51,11 @@ class Settings:
     dashboard_url: str | None = None
     """Where people reach the control plane; None: links to it are left out."""
     environment: str = "production"
+    database_url: str | None = field(default=None, repr=False)
+    """Of the PostgreSQL database whose journal this is."""
+    supabase_url: str | None = None
+    """Of the project that is told of releases, syncs and events."""
+    supabase_key: str | None = field(default=None, repr=False)
 
     def to_json(self) -> str:
         return json.dumps({**asdict(self), "data": str(self.data)})
@@ -59,7 +64,7 @@ class Settings:
     def from_json(cls, text: str) -> "Settings":
         raw = json.loads(text)
         return cls(
-            **{field.name: _as_declared(raw[field.name]) for field in fields(cls) if field.name in raw}
+            **{one.name: _as_declared(raw[one.name]) for one in fields(cls) if one.name in raw}
             | {"data": Path(raw["data"])}
         )
 

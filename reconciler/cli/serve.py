@@ -142,6 +142,22 @@ def serve(
     environment: Annotated[
         str, typer.Option(envvar="RECONCILER_ENVIRONMENT", help="What the forge calls this platform.")
     ] = "production",
+    database_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RECONCILER_DATABASE_URL",
+            help="A PostgreSQL database that holds the journal. It has a password: give the variable, not the option.",
+            show_envvar=True,
+        ),
+    ] = None,
+    supabase_mirror: Annotated[
+        bool,
+        typer.Option(
+            "--supabase-mirror",
+            envvar="RECONCILER_SUPABASE_MIRROR",
+            help="Tell the Supabase project of RECONCILER_SUPABASE_URL of releases, syncs and events.",
+        ),
+    ] = False,
 ) -> None:
     """Follow a repository and serve the services it holds.
 
@@ -166,6 +182,8 @@ def serve(
     followed = to_host(receive, repo, branch, data) if receive else find_or_remember(repo or ".", branch, data)
     if signers is not None:
         _check_signers(signers)
+    project = supabase_project() if supabase_mirror else (None, None)
+    forget_what_is_secret()
     log.configure()
     settings = Settings(
         repository=followed.repository,
@@ -190,6 +208,9 @@ def serve(
         public_url=public_url,
         dashboard_url=dashboard_url,
         environment=environment,
+        database_url=database_url or None,
+        supabase_url=project[0],
+        supabase_key=project[1],
     )
     raise typer.Exit(supervisor.serve(settings))
 
@@ -201,3 +222,20 @@ def _check_signers(file: Path) -> None:
         read_signers(file)
     except Unusable as unusable:
         raise Misconfigured(str(unusable)) from unusable
+
+
+def supabase_project() -> tuple[str, str]:
+    """Where the project is, and the key that may write there; from the environment only."""
+    url, key = os.environ.get("RECONCILER_SUPABASE_URL", ""), os.environ.get("RECONCILER_SUPABASE_KEY", "")
+    if not url.startswith(("https://", "http://")) or not key:
+        raise Misconfigured(
+            "--supabase-mirror needs the project's address in RECONCILER_SUPABASE_URL (https://….supabase.co) and its "
+            "secret key in RECONCILER_SUPABASE_KEY"
+        )
+    return url, key
+
+
+def forget_what_is_secret() -> None:
+    """What is read is read: no process that is started from here on finds it in its environment."""
+    for name in ("RECONCILER_DATABASE_URL", "RECONCILER_SUPABASE_KEY"):
+        os.environ.pop(name, None)

@@ -51,7 +51,7 @@ def _show_all(server: Server, as_json: bool) -> bool:
     else:
         _say_platform(platform)
         say_table([_row(service) for service in services])
-    return source_is_good(platform) and all(is_good(service) for service in services)
+    return source_is_good(platform) and not in_trouble(platform) and all(is_good(service) for service in services)
 
 
 def _show_one(server: Server, name: str, as_json: bool) -> bool:
@@ -71,6 +71,11 @@ def is_good(service: Service) -> bool:
 
 def source_is_good(platform: dict[str, Any]) -> bool:
     return bool(platform["source"]["condition"]["status"] != "False")
+
+
+def in_trouble(platform: dict[str, Any]) -> list[dict[str, Any]]:
+    """Databases and projects that do not get what they should."""
+    return [destination for destination in platform["destinations"] if destination["trouble"]]
 
 
 def key(condition: Condition) -> str:
@@ -107,6 +112,9 @@ def _say_platform(platform: dict[str, Any]) -> None:
         say(paint(f"… {short(platform['revision_attempted'])} is not applied yet", "blue"))
     if condition["status"] == "False":
         say(paint(f"✗ {safe(condition['reason'])}: {safe(condition['message'])}", "red"))
+    for destination in in_trouble(platform):
+        told = f"{safe(destination['name'])}: {safe(destination['trouble'])} {destination['waiting']} changes wait here"
+        say(paint(f"! {told} ({ago(destination['since'])})", "yellow"))
     last = platform["last_sync"]
     if last:
         when = last["finished_at"] or last["started_at"] or last["requested_at"]

@@ -27,7 +27,7 @@ from reconciler.control.wanted import Reading, Unfit, Wanted, Wish
 from reconciler.model.failure import Failure, Reason, Stalled, Wait
 from reconciler.model.names import ServiceName
 from reconciler.model.notice import Kind
-from reconciler.model.plan import Action, Verb, decide, in_order, plan
+from reconciler.model.plan import Action, Running, Verb, decide, in_order, plan
 from reconciler.model.status import ActionStatus
 from reconciler.source.followed import Source
 from reconciler.store.rows import SyncRow
@@ -142,8 +142,12 @@ class Loop:
         self._unsettled = {name for name in self._unsettled if name in reading.wishes or name in self.lanes}
         names = self._unsettled
         desired = {name: reading.wishes[name].desired() for name in names if name in reading.wishes}
-        running = {name: self.lanes[name].running() for name in names if name in self.lanes}
-        return plan(desired, running)
+        return plan(desired, {name: self._running(name) for name in names})
+
+    def _running(self, name: ServiceName) -> Running:
+        """Of one that nothing runs of yet, what a former control knew."""
+        lane = self.lanes.get(name)
+        return lane.running() if lane is not None else self._memories.get(name, NOTHING).running()
 
     def _apply(self, actions: tuple[Action, ...], reading: Reading, request: Request) -> dict[ServiceName, Work]:
         needs = {

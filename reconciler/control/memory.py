@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from reconciler.model.failure import Stalled
 from reconciler.model.names import Digest, ServiceName
+from reconciler.model.plan import Running
 from reconciler.model.status import Condition
 from reconciler.model.word import SILENT, Word
 from reconciler.store.journal import Journal, Transaction
@@ -38,6 +39,15 @@ class Memory:
         if stalled is None:
             return None
         return next((one for one in self.failed.values() if _is_told_by(stalled, one)), None)
+
+    def running(self) -> Running:
+        """As the plan sees a service of which nothing runs."""
+        return Running(
+            failed=frozenset(self.failed),
+            held=self.word.held,
+            held_digest=self.word.held_digest,
+            suspended=self.word.suspended,
+        )
 
 
 def _is_told_by(condition: Condition, failure: Stalled) -> bool:

@@ -6,6 +6,7 @@ Implements what `reconciler.api` asks for. Shows nothing that a status model doe
 import platform as machine
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from reconciler.model.failure import Failure, Reason
 from reconciler.model.names import ServiceName, SyncId
 from reconciler.model.status import (
     Condition,
+    DestinationStatus,
     EnvironmentStatus,
     PlanStatus,
     PlatformStatus,
@@ -91,6 +93,7 @@ class Overview:
             services=len(self._loop.lanes),
             counts=dict(sorted(counts.items())),
             last_sync=self._last_sync(),
+            destinations=tuple(DestinationStatus(**asdict(each)) for each in self._journal.standings()),
             ready=self.ready(),
             started_at=self._started_at,
         )

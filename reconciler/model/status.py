@@ -228,6 +228,18 @@ class SourceStatus(Told):
     condition: Condition
 
 
+class DestinationStatus(Told):
+    """Somebody who is told of every change in the journal: a database, a Supabase project."""
+
+    name: Literal["database", "supabase"]
+    place: str
+    waiting: int
+    """Changes that it has not got, as counted when there was trouble last."""
+    trouble: str | None
+    since: datetime | None
+    """Since when there is trouble."""
+
+
 class PlatformStatus(Told):
     version: str
     python: str
@@ -238,6 +250,7 @@ class PlatformStatus(Told):
     counts: dict[str, int]
     """How many services have each condition."""
     last_sync: SyncStatus | None
+    destinations: tuple[DestinationStatus, ...] = ()
     ready: bool
     started_at: datetime
 

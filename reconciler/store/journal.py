@@ -7,17 +7,23 @@ be lost in a crash without making the next start wrong, which is events and note
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
+from reconciler.store import spool
 from reconciler.store.access import AccessEntries
 from reconciler.store.commits import CommitEntries
+from reconciler.store.courier import Courier, Destination, Standing
 from reconciler.store.events import EventEntries
 from reconciler.store.opening import open_database
+from reconciler.store.project import Project
 from reconciler.store.secrets import SecretEntries
 from reconciler.store.services import ServiceEntries
+from reconciler.store.spool import DATABASE, SUPABASE, Spool
 from reconciler.store.syncs import SyncEntries
 from reconciler.store.webhooks import WebhookEntries
 from reconciler.store.workers import WorkerEntries
@@ -54,17 +60,32 @@ def _alone(
 
 
 class Journal:
-    def __init__(self, place: Path | str) -> None:
-        """`place` is a file, or the URL of a database that is not SQLite."""
-        self._writer = Writer(lambda: open_database(place))
+    def __init__(self, path: Path, database: str | None = None, supabase: Project | None = None) -> None:
+        """In a file; `database` is the URL of the one whose journal it is, `supabase` a project that is told of it."""
+        self._path = path
+        self._database = database
+        self._supabase = supabase
+        self._writer = Writer(self._connect, self._changed)
+        self._destinations: dict[str, Destination] = {}
+        self._couriers: tuple[Courier, ...] = ()
 
     async def open(self) -> None:
         """Raises `StoreUnusable` when there is no using it; never starts empty over a broken one."""
         await asyncio.wrap_future(self._writer.start())
+        self._couriers = tuple(
+            Courier(name, destination, Spool(partial(self._writer.submit, quietly=True), name))
+            for name, destination in self._destinations.items()
+        )
+        for courier in self._couriers:
+            courier.start()
 
     async def close(self) -> None:
-        """Write what is waiting, and let go of the file."""
-        await asyncio.to_thread(self._writer.stop)
+        """Write what is waiting, tell who is to be told, and let go of the file."""
+        await asyncio.to_thread(self._stop)
+
+    def standings(self) -> tuple[Standing, ...]:
+        """How those stand who are told of every change."""
+        return tuple(courier.standing for courier in self._couriers)
 
     async def write(self, step: Callable[[Transaction], T]) -> T:
         """Carry out a few entries as one transaction: all durable when this returns, or none."""
@@ -131,6 +152,44 @@ class Journal:
     event = _alone(Transaction.event)
     events = _alone(Transaction.events)
     last_events = _alone(Transaction.last_events)
+
+    def _connect(self) -> Connection:
+        connection = open_database(self._path)
+        try:
+            self._appoint(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _appoint(self, connection: Connection) -> None:
+        """Bring file and database to the same, and write down from now on what others have to be told."""
+        names = [name for name, given in ((DATABASE, self._database), (SUPABASE, self._supabase)) if given]
+        with connection.begin():
+            spool.keep_to(connection, names)
+        if self._database is not None:
+            # Imported by those who have one: the driver takes its time.
+            from reconciler.store.keeping import Keeping
+
+            self._destinations[DATABASE] = keeping = Keeping(self._database)
+            keeping.claim(connection)
+        if self._supabase is not None:
+            from reconciler.store.supabase import SupabaseMirror
+
+            self._destinations[SUPABASE] = SupabaseMirror(self._supabase)
+        if names:
+            with connection.begin():
+                spool.watch(connection, names)
+
+    def _changed(self) -> None:
+        for courier in self._couriers:
+            courier.wake()
+
+    def _stop(self) -> None:
+        # Together: each may wait for somebody who does not answer.
+        with ThreadPoolExecutor(max(1, len(self._couriers))) as pool:
+            list(pool.map(Courier.stop, self._couriers))
+        self._writer.stop()
 
 
 def _on_connection(step: Callable[[Transaction], T]) -> Callable[[Connection], T]:

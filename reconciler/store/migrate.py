@@ -29,6 +29,6 @@ def migrate(connection: Connection, version: str | None) -> None:
     if version is not None and version not in known:
         raise StoreUnusable(
             f"The journal is of version {version[:40]!r}, which this program does not know; a newer one made it.",
-            "Start that newer version, or give another data folder with --data.",
+            "Start that newer version, or give another place for the journal.",
         )
     command.upgrade(config, "head")

@@ -9,7 +9,6 @@ import sqlite3
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.engine.url import make_url
 from sqlalchemy.pool import NullPool
 
 from reconciler.store.tables import HEAD
@@ -19,12 +18,10 @@ BUSY_SECONDS = 2.0
 _DAMAGED = "Restore it from a backup, or move it away to begin anew: services are read from git again, history is lost."
 
 
-def open_database(place: Path | str) -> Connection:
-    """A connection to a journal of this version. `place` is a file, or the URL of another database."""
+def open_database(path: Path) -> Connection:
+    """A connection to a journal of this version."""
     try:
-        if isinstance(place, Path):
-            return _open_file(place.absolute())
-        return _open_url(place)
+        return _open_file(path.absolute())
     except Exception as error:
         explained = explain(error)
         if explained is error:
@@ -40,19 +37,8 @@ def _open_file(path: Path) -> Connection:
     try:
         _check_contents(connection)
         _keep_a_log(connection)
-        _bring_up_to_date(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _open_url(url: str) -> Connection:
-    if make_url(url).get_backend_name() == "sqlite":
-        raise StoreUnusable("A journal in SQLite is given by its path.", "Leave out sqlite://.")
-    connection = create_engine(url, poolclass=NullPool).connect()
-    try:
-        _bring_up_to_date(connection)
+        with connection.begin():
+            bring_up_to_date(connection)
     except BaseException:
         connection.close()
         raise
@@ -86,7 +72,8 @@ def _create(path: Path) -> None:
     connection = _sqlite(fresh).connect()
     try:
         _keep_a_log(connection)
-        _bring_up_to_date(connection)
+        with connection.begin():
+            bring_up_to_date(connection)
     finally:
         connection.close()
     fresh.chmod(0o600)
@@ -129,15 +116,15 @@ def _keep_a_log(connection: Connection) -> None:
         driver.execute("PRAGMA journal_mode=WAL").fetchall()
 
 
-def _bring_up_to_date(connection: Connection) -> None:
-    with connection.begin():
-        version = _version(connection)
-        if version == HEAD:
-            return
-        # Imported when there is something to migrate, which is once in the life of a version.
-        from reconciler.store.migrate import migrate
+def bring_up_to_date(connection: Connection) -> None:
+    """Within a transaction: either all of it becomes of this version, or nothing has happened."""
+    version = _version(connection)
+    if version == HEAD:
+        return
+    # Imported when there is something to migrate, which is once in the life of a version.
+    from reconciler.store.migrate import migrate
 
-        migrate(connection, version)
+    migrate(connection, version)
 
 
 def _version(connection: Connection) -> str | None:

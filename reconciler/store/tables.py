@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     DateTime,
     Dialect,
     ForeignKey,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
 )
+from sqlalchemy import Table as SQLTable
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 HEAD = "0001"
@@ -219,7 +221,7 @@ class Audit(Table):
     """Who changed what. The database itself refuses to change or remove a row."""
 
     __tablename__ = "audit"
-    __table_args__ = ({"sqlite_autoincrement": True},)
+    __table_args__ = ({"sqlite_autoincrement": True, "info": {"only_appended": True}},)
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     at: Mapped[datetime]
@@ -271,3 +273,53 @@ class Source(Table):
     attempted: Mapped[str | None]
     applied: Mapped[str | None]
     at: Mapped[datetime]
+
+
+class Keeper(Table):
+    """One row: whose history this journal is, and which server keeps it. Server and moment matter in a database."""
+
+    __tablename__ = "keeper"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    history: Mapped[str] = mapped_column(String(36))
+    server: Mapped[str] = mapped_column(String(36))
+    position: Mapped[int] = mapped_column(BigInteger)
+    """Up to which entry of that server's spool the database holds what it should."""
+    seen_at: Mapped[datetime | None]
+    """When that server was last there; none when it has left."""
+
+
+class Delivery(Table):
+    """How much of the spool a destination has got. Only in the file of a server."""
+
+    __tablename__ = "deliveries"
+
+    destination: Mapped[str] = mapped_column(String(32), primary_key=True)
+    position: Mapped[int]
+
+
+class Spooled(Table):
+    """One change of a row that some destination has not got yet. Only in the file of a server."""
+
+    __tablename__ = "spool"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    of: Mapped[str] = mapped_column(String(64))
+    """The name of the table; none where everything before is void."""
+    gone: Mapped[bool]
+    row: Mapped[str]
+    """The whole row as it became, as JSON; of one that is gone, its key."""
+
+
+_OF_ONE_FILE = {"keeper", "deliveries", "spool"}
+
+
+def is_only_appended(table: SQLTable) -> bool:
+    """Its rows are never changed or removed, not even by us."""
+    return bool(table.info.get("only_appended"))
+
+
+def journaled() -> tuple[SQLTable, ...]:
+    """What a journal tells, wherever it is kept; a table after those it refers to."""
+    return tuple(table for table in Table.metadata.sorted_tables if table.name not in _OF_ONE_FILE)

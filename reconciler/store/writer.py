@@ -31,11 +31,15 @@ class _Job:
     step: Step[Any]
     future: "Future[Any] | None"
     """None for a step nobody waits for."""
+    quietly: bool = False
+    """Nothing that others have to be told of."""
 
 
 class Writer:
-    def __init__(self, connect: Callable[[], Connection]) -> None:
+    def __init__(self, connect: Callable[[], Connection], changed: Callable[[], None]) -> None:
+        """`changed` is called in the thread, after what may have changed something became durable."""
         self._connect = connect
+        self._changed = changed
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
@@ -46,9 +50,9 @@ class Writer:
         self._thread.start()
         return self._ready
 
-    def submit(self, step: Step[T]) -> "Future[T]":
+    def submit(self, step: Step[T], *, quietly: bool = False) -> "Future[T]":
         future: Future[T] = Future()
-        self._put(_Job(step, future))
+        self._put(_Job(step, future, quietly))
         return future
 
     def later(self, step: Step[object]) -> None:
@@ -77,6 +81,8 @@ class Writer:
         try:
             while jobs := self._next():
                 _carry_out(connection, jobs)
+                if not all(job.quietly for job in jobs):
+                    self._changed()
         finally:
             with suppress(Exception):
                 connection.close()

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TypeVar
 
 from reconciler.model.digest import Ingredients
@@ -27,11 +29,22 @@ def code(letter: str) -> Ingredients:
     return Ingredients(letter * 40)
 
 
-def in_journal(path: Path, scenario: Callable[[Journal], Awaitable[T]]) -> T:
+@dataclass(frozen=True)
+class InDatabase:
+    """A journal of which nothing but a database is left each time that it is closed."""
+
+    folder: Path
+    url: str
+
+
+Place = Path | InDatabase
+
+
+def in_journal(place: Place, scenario: Callable[[Journal], Awaitable[T]]) -> T:
     """Open the journal, play the scenario, close it again."""
 
     async def play() -> T:
-        journal = Journal(path)
+        journal = journal_at(place)
         await journal.open()
         try:
             return await scenario(journal)
@@ -39,6 +52,12 @@ def in_journal(path: Path, scenario: Callable[[Journal], Awaitable[T]]) -> T:
             await journal.close()
 
     return asyncio.run(play())
+
+
+def journal_at(place: Place) -> Journal:
+    if isinstance(place, Path):
+        return Journal(place)
+    return Journal(Path(mkdtemp(dir=place.folder)) / "journal.db", place.url)
 
 
 async def begin(journal: Journal, service: ServiceName = TASKS, letter: str = "a") -> ReleaseId:

@@ -1,6 +1,7 @@
 """What is written down is told again: the same, after a restart, in order."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,30 @@ from reconciler.model.problem import Problem
 from reconciler.store import events, releases
 from reconciler.store.journal import Journal, Transaction
 from reconciler.store.rows import Phase, SourceRow
-from tests.store.journals import ON_THE_WAY, REPORTS, START, TASKS, at, begin, code, in_journal, make_live
+from tests.store.journals import (
+    ON_THE_WAY,
+    REPORTS,
+    START,
+    TASKS,
+    InDatabase,
+    Place,
+    at,
+    begin,
+    code,
+    in_journal,
+    make_live,
+)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal.db"
+@pytest.fixture(params=["in a file", "in a database"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "in a file":
+        return tmp_path / "journal.db"
+    database: Callable[[], str] = request.getfixturevalue("database")
+    return InDatabase(tmp_path, database())
 
 
-def test_a_sync_is_there_from_the_moment_it_is_asked_for(path: Path) -> None:
+def test_a_sync_is_there_from_the_moment_it_is_asked_for(place: Place) -> None:
     async def ask(journal: Journal) -> SyncId:
         return await journal.begin_sync("webhook", START)
 
@@ -30,11 +46,11 @@ def test_a_sync_is_there_from_the_moment_it_is_asked_for(path: Path) -> None:
         assert (row.id, row.state, row.trigger, row.requested_at) == ("1", "waiting", "webhook", START)
         assert [row.id for row in await journal.unfinished_syncs()] == ["1"]
 
-    asked = in_journal(path, ask)
-    in_journal(path, look)
+    asked = in_journal(place, ask)
+    in_journal(place, look)
 
 
-def test_a_finished_sync_tells_what_it_did(path: Path) -> None:
+def test_a_finished_sync_tells_what_it_did(place: Place) -> None:
     async def scenario(journal: Journal) -> None:
         sync = await journal.begin_sync("poll", START)
         await journal.start_sync(sync, at(1))
@@ -49,10 +65,10 @@ def test_a_finished_sync_tells_what_it_did(path: Path) -> None:
         assert (row.started_at, row.finished_at) == (at(1), at(2))
         assert await journal.unfinished_syncs() == ()
 
-    in_journal(path, scenario)
+    in_journal(place, scenario)
 
 
-def test_pages_lead_from_the_newest_to_the_oldest(path: Path) -> None:
+def test_pages_lead_from_the_newest_to_the_oldest(place: Place) -> None:
     async def scenario(journal: Journal) -> None:
         for _ in range(5):
             await journal.begin_sync("poll", START)
@@ -69,10 +85,10 @@ def test_pages_lead_from_the_newest_to_the_oldest(path: Path) -> None:
         others = await journal.releases(limit=4, after=everywhere.next)
         assert [row.number for row in (*everywhere.items, *others.items)] == [5, 4, 3, 2, 1]
 
-    in_journal(path, scenario)
+    in_journal(place, scenario)
 
 
-def test_releases_are_told_in_the_order_they_were_begun_whatever_the_clock_says(path: Path) -> None:
+def test_releases_are_told_in_the_order_they_were_begun_whatever_the_clock_says(place: Place) -> None:
     async def scenario(journal: Journal) -> None:
         ingredients = code("a")
         for service, moment in ((TASKS, at(9)), (REPORTS, at(-1_000_000)), (TASKS, at(3))):
@@ -80,20 +96,20 @@ def test_releases_are_told_in_the_order_they_were_begun_whatever_the_clock_says(
         assert [row.id for row in (await journal.releases()).items] == ["tasks-2", "reports-1", "tasks-1"]
         assert [row.id for row in await journal.unfinished()] == ["tasks-1", "reports-1", "tasks-2"]
 
-    in_journal(path, scenario)
+    in_journal(place, scenario)
 
 
-def test_a_sync_nobody_asked_for_is_none_and_cannot_be_changed(path: Path) -> None:
+def test_a_sync_nobody_asked_for_is_none_and_cannot_be_changed(place: Place) -> None:
     async def scenario(journal: Journal) -> None:
         assert await journal.sync(SyncId("7")) is None
         assert await journal.sync(SyncId("seven")) is None
         with pytest.raises(LookupError):
             await journal.record_revision(SyncId("7"), "main@sha1:abc")
 
-    in_journal(path, scenario)
+    in_journal(place, scenario)
 
 
-def test_a_release_remembers_what_starting_it_again_without_git_needs(path: Path) -> None:
+def test_a_release_remembers_what_starting_it_again_without_git_needs(place: Place) -> None:
     async def write(journal: Journal) -> ReleaseId:
         ingredients = Ingredients("c" * 40, shared="s", environment="e", configuration="f", secrets="v")
         config = {"entry": "router:router", "env": {"PAGE_SIZE": "50"}, "replicas": 2}
@@ -115,11 +131,11 @@ def test_a_release_remembers_what_starting_it_again_without_git_needs(path: Path
         assert (row.phase, row.phase_at) == (Phase.STARTED, at(3))
         assert [row.id for row in await journal.unfinished()] == [release]
 
-    release = in_journal(path, write)
-    in_journal(path, read)
+    release = in_journal(place, write)
+    in_journal(place, read)
 
 
-def test_release_numbers_are_counted_per_service_and_survive_its_removal(path: Path) -> None:
+def test_release_numbers_are_counted_per_service_and_survive_its_removal(place: Place) -> None:
     async def scenario(journal: Journal) -> None:
         assert [await begin(journal), await begin(journal, REPORTS), await begin(journal)] == [
             "tasks-1", "reports-1", "tasks-2",
@@ -127,10 +143,10 @@ def test_release_numbers_are_counted_per_service_and_survive_its_removal(path: P
         await journal.forget(TASKS, at(1))
         assert await begin(journal) == "tasks-3"
 
-    in_journal(path, scenario)
+    in_journal(place, scenario)
 
 
-def test_a_switch_changes_the_live_release_and_both_phases_at_once(path: Path) -> None:
+def test_a_switch_changes_the_live_release_and_both_phases_at_once(place: Place) -> None:
     async def scenario(journal: Journal) -> None:
         first = await make_live(journal, letter="a")
         second = await begin(journal, letter="b")
@@ -147,10 +163,10 @@ def test_a_switch_changes_the_live_release_and_both_phases_at_once(path: Path) -
         assert retired is not None
         assert (retired.retired_at, await journal.unfinished()) == (at(5), ())
 
-    in_journal(path, scenario)
+    in_journal(place, scenario)
 
 
-def test_a_switch_that_cannot_be_completed_changes_nothing(path: Path) -> None:
+def test_a_switch_that_cannot_be_completed_changes_nothing(place: Place) -> None:
     async def scenario(journal: Journal) -> None:
         first = await make_live(journal)
         other = await begin(journal, REPORTS)
@@ -165,7 +181,7 @@ def test_a_switch_that_cannot_be_completed_changes_nothing(path: Path) -> None:
         assert live is not None
         assert (service.live, live.phase) == (first, Phase.LIVE)
 
-    in_journal(path, scenario)
+    in_journal(place, scenario)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +194,7 @@ def test_a_switch_that_cannot_be_completed_changes_nothing(path: Path) -> None:
         pytest.param(Phase.RETIRED, Phase.STARTED, True, id="a retired release may be taken up again"),
     ],
 )
-def test_phases_go_forward(path: Path, now: Phase, then: Phase, allowed: bool) -> None:
+def test_phases_go_forward(place: Place, now: Phase, then: Phase, allowed: bool) -> None:
     async def scenario(journal: Journal) -> Phase:
         release = await begin(journal)
         if now is Phase.FAILED:
@@ -194,10 +210,10 @@ def test_phases_go_forward(path: Path, now: Phase, then: Phase, allowed: bool) -
         assert row is not None
         return row.phase
 
-    assert in_journal(path, scenario) is (then if allowed else now)
+    assert in_journal(place, scenario) is (then if allowed else now)
 
 
-def test_a_failure_is_told_with_its_problems_and_its_digest_is_remembered(path: Path) -> None:
+def test_a_failure_is_told_with_its_problems_and_its_digest_is_remembered(place: Place) -> None:
     problem = Problem("no such module", "import-failed", service="tasks", file="services/tasks/router.py", line=3)
 
     async def write(journal: Journal) -> None:
@@ -214,11 +230,11 @@ def test_a_failure_is_told_with_its_problems_and_its_digest_is_remembered(path: 
         assert (failed.service, failed.digest, failed.release) == (TASKS, code("a").digest, "tasks-1")
         assert (failed.reason, failed.problems) == (Reason.IMPORT_FAILED, (problem,))
 
-    in_journal(path, write)
-    in_journal(path, read)
+    in_journal(place, write)
+    in_journal(place, read)
 
 
-def test_failed_digests_are_forgiven_for_one_service_or_for_all(path: Path) -> None:
+def test_failed_digests_are_forgiven_for_one_service_or_for_all(place: Place) -> None:
     async def scenario(journal: Journal) -> None:
         for service, letter in ((TASKS, "a"), (TASKS, "a"), (TASKS, "b"), (REPORTS, "a")):
             release = await begin(journal, service, letter)
@@ -230,10 +246,10 @@ def test_failed_digests_are_forgiven_for_one_service_or_for_all(path: Path) -> N
         assert [row.service for row in await journal.failed_digests()] == [REPORTS]
         assert await journal.forgive() == 1
 
-    in_journal(path, scenario)
+    in_journal(place, scenario)
 
 
-def test_only_what_is_named_changes_about_a_service(path: Path) -> None:
+def test_only_what_is_named_changes_about_a_service(place: Place) -> None:
     async def scenario(journal: Journal) -> None:
         condition = {"type": "Ready", "status": "True", "reason": "Live"}
         await journal.note_service(TASKS, suspended="by a person", conditions=[condition])
@@ -246,10 +262,10 @@ def test_only_what_is_named_changes_about_a_service(path: Path) -> None:
         await journal.note_service(REPORTS)
         assert [(row.name, row.suspended) for row in await journal.services()] == [("reports", None), ("tasks", None)]
 
-    in_journal(path, scenario)
+    in_journal(place, scenario)
 
 
-def test_a_forgotten_service_keeps_its_history(path: Path) -> None:
+def test_a_forgotten_service_keeps_its_history(place: Place) -> None:
     async def scenario(journal: Journal) -> None:
         live = await make_live(journal)
         failed = await begin(journal, letter="b")
@@ -260,10 +276,10 @@ def test_a_forgotten_service_keeps_its_history(path: Path) -> None:
         assert [row.phase for row in (await journal.releases(TASKS)).items] == [Phase.FAILED, Phase.DRAINING]
         assert await journal.forget(ServiceName("never-there"), at(5)) is None
 
-    in_journal(path, scenario)
+    in_journal(place, scenario)
 
 
-def test_workers_that_may_be_running_are_found_again(path: Path) -> None:
+def test_workers_that_may_be_running_are_found_again(place: Place) -> None:
     async def write(journal: Journal) -> None:
         release = await begin(journal)
         for number in (1, 2, 3):
@@ -280,11 +296,11 @@ def test_workers_that_may_be_running_are_found_again(path: Path) -> None:
         assert await journal.workers_begun(ReleaseId("tasks-1")) == 3
         assert await journal.workers_begun(ReleaseId("reports-1")) == 0
 
-    in_journal(path, write)
-    in_journal(path, read)
+    in_journal(place, write)
+    in_journal(place, read)
 
 
-def test_a_crash_loop_does_not_fill_the_journal(path: Path) -> None:
+def test_a_crash_loop_does_not_fill_the_journal(place: Place) -> None:
     async def scenario(journal: Journal) -> None:
         release = await begin(journal)
 
@@ -299,10 +315,10 @@ def test_a_crash_loop_does_not_fill_the_journal(path: Path) -> None:
         kept = await journal.write(lambda t: t._connection.exec_driver_sql("SELECT count(*) FROM workers").scalar_one())
         assert kept == 50
 
-    in_journal(path, scenario)
+    in_journal(place, scenario)
 
 
-def test_events_are_told_in_order_and_can_be_resumed(path: Path) -> None:
+def test_events_are_told_in_order_and_can_be_resumed(place: Place) -> None:
     async def scenario(journal: Journal) -> None:
         first = await journal.event("ReleaseLive", "tasks-1 is live", TASKS, ReleaseId("tasks-1"), at=START)
         await journal.event("SyncDone", "one started", at=at(1))
@@ -313,10 +329,10 @@ def test_events_are_told_in_order_and_can_be_resumed(path: Path) -> None:
         (newest,) = await journal.last_events(TASKS, limit=1)
         assert (newest.kind, newest.at, newest.release) == ("WorkerDied", at(2), None)
 
-    in_journal(path, scenario)
+    in_journal(place, scenario)
 
 
-def test_only_the_newest_events_are_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_newest_events_are_kept(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "EVENTS_KEPT", 2_000)
 
     async def scenario(journal: Journal) -> None:
@@ -329,10 +345,12 @@ def test_only_the_newest_events_are_kept(path: Path, monkeypatch: pytest.MonkeyP
         assert [told[0].id, told[-1].id, len(told)] == [8_001, 10_000, 2_000]
         assert await journal.event("Noted", "one more", at=START) == 10_001
 
-    in_journal(path, scenario)
+    in_journal(place, scenario)
 
 
-def test_old_finished_releases_are_dropped_but_never_the_live_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_finished_releases_are_dropped_but_never_the_live_one(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(releases, "RELEASES_KEPT", 10)
 
     async def scenario(journal: Journal) -> None:
@@ -344,20 +362,20 @@ def test_old_finished_releases_are_dropped_but_never_the_live_one(path: Path, mo
         assert live == "tasks-1"
         assert kept == [*range(40, 30, -1), 1]
 
-    in_journal(path, scenario)
+    in_journal(place, scenario)
 
 
-def test_the_source_is_remembered(path: Path) -> None:
+def test_the_source_is_remembered(place: Place) -> None:
     async def scenario(journal: Journal) -> None:
         assert await journal.source() == SourceRow(attempted=None, applied=None, at=None)
         await journal.set_source("main@sha1:1", None, START)
         await journal.set_source("main@sha1:2", "main@sha1:1", at(1))
         assert await journal.source() == SourceRow(attempted="main@sha1:2", applied="main@sha1:1", at=at(1))
 
-    in_journal(path, scenario)
+    in_journal(place, scenario)
 
 
-def test_entries_written_together_are_all_there_or_none(path: Path) -> None:
+def test_entries_written_together_are_all_there_or_none(place: Place) -> None:
     async def scenario(journal: Journal) -> None:
         def half(transaction: Transaction) -> None:
             transaction.event("Noted", "before the mistake", at=START)
@@ -371,10 +389,10 @@ def test_entries_written_together_are_all_there_or_none(path: Path) -> None:
         await whole
         assert [event.message for event in await journal.events()] == ["late, and first", "beside it"]
 
-    in_journal(path, scenario)
+    in_journal(place, scenario)
 
 
-def test_late_entries_keep_their_place_and_are_written_at_the_close(path: Path) -> None:
+def test_late_entries_keep_their_place_and_are_written_at_the_close(place: Place) -> None:
     async def write(journal: Journal) -> None:
         release = await begin(journal)
         for phase in ON_THE_WAY:
@@ -385,21 +403,21 @@ def test_late_entries_keep_their_place_and_are_written_at_the_close(path: Path) 
     async def read(journal: Journal) -> None:
         assert [event.kind for event in await journal.events()] == ["ReleaseLive"]
 
-    in_journal(path, write)
-    in_journal(path, read)
+    in_journal(place, write)
+    in_journal(place, read)
 
 
-def test_a_late_entry_that_fails_is_logged_and_harms_no_other(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_late_entry_that_fails_is_logged_and_harms_no_other(place: Place, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario(journal: Journal) -> None:
         journal.later(lambda t: t.advance(ReleaseId("tasks-9"), Phase.LIVE, START))
         journal.later(lambda t: t.event("Noted", "after it", at=START))
         assert [event.message for event in await journal.events()] == ["after it"]
 
-    in_journal(path, scenario)
+    in_journal(place, scenario)
     assert [record.message for record in caplog.records] == ["a late entry of the journal was lost"]
 
 
-def test_a_caller_that_is_cancelled_does_not_take_its_entry_back(path: Path) -> None:
+def test_a_caller_that_is_cancelled_does_not_take_its_entry_back(place: Place) -> None:
     async def scenario(journal: Journal) -> None:
         writing = asyncio.ensure_future(journal.event("Noted", "said", at=START))
         await asyncio.sleep(0)
@@ -408,12 +426,12 @@ def test_a_caller_that_is_cancelled_does_not_take_its_entry_back(path: Path) -> 
             await writing
         assert [event.message for event in await journal.events()] == ["said"]
 
-    in_journal(path, scenario)
+    in_journal(place, scenario)
 
 
-def test_a_moment_without_a_time_zone_is_a_bug(path: Path) -> None:
+def test_a_moment_without_a_time_zone_is_a_bug(place: Place) -> None:
     async def scenario(journal: Journal) -> None:
         with pytest.raises(Exception, match="time zone"):
             await journal.begin_sync("poll", START.replace(tzinfo=None))
 
-    in_journal(path, scenario)
+    in_journal(place, scenario)

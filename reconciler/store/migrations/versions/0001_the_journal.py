@@ -1,4 +1,4 @@
-"""The journal: syncs, releases, services, workers, webhooks, events, and what is known of the source."""
+"""The journal: syncs, releases, services, workers, webhooks, events, what is known of the source, who is told."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -52,6 +52,12 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_table(
+        "deliveries",
+        sa.Column("destination", sa.String(length=32), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("destination", name=op.f("pk_deliveries")),
+    )
+    op.create_table(
         "events",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
@@ -77,6 +83,15 @@ def upgrade() -> None:
         sa.Column("detail", sa.Text(), nullable=True),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("service", "digest", name=op.f("pk_failed_digests")),
+    )
+    op.create_table(
+        "keeper",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("history", sa.String(length=36), nullable=False),
+        sa.Column("server", sa.String(length=36), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_keeper")),
     )
     op.create_table(
         "numbers",
@@ -132,6 +147,15 @@ def upgrade() -> None:
         sa.Column("applied", sa.Text(), nullable=True),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_source")),
+    )
+    op.create_table(
+        "spool",
+        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("of", sa.String(length=64), nullable=False),
+        sa.Column("gone", sa.Boolean(), nullable=False),
+        sa.Column("row", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_spool")),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "syncs",
