@@ -30,7 +30,7 @@ def database(server: Postgres) -> str:
 @pytest.fixture
 def kept(platform: Platform, server: Postgres, database: str) -> Platform:
     """A platform that keeps its journal there, running one service."""
-    platform.environ = {"RECONCILER_DATABASE_URL": server.url(database)}
+    platform.variables = {"RECONCILER_DATABASE_URL": server.url(database)}
     platform.commit({"services.yaml": PLATFORM, **service("tasks")})
     return platform.start()
 
@@ -86,7 +86,7 @@ def test_on_another_machine_the_database_is_enough(
     assert kept.condition("tasks", "Stalled")["reason"] == "ImportFailed"
     assert kept.stop() == 0
     with Platform(tmp_path / "another", template, source=str(kept.repository.path)) as another:
-        another.environ = kept.environ
+        another.variables = kept.environ
         another.start()
         releases = another.control.get("/v1/services/tasks/releases").json()["items"]
         assert [release["id"] for release in releases] == ["tasks-2", "tasks-1"]
@@ -101,7 +101,7 @@ def test_two_servers_on_one_database_are_refused_and_the_first_goes_on(
     kept: Platform, tmp_path: Path, template: Path
 ) -> None:
     with Platform(tmp_path / "second", template, source=str(kept.repository.path)) as second:
-        second.environ = kept.environ
+        second.variables = kept.environ
         assert second.begin().wait(30) == 2
         assert "in use by another server" in second.said() and PASSWORD not in second.said()
     kept.deploy(service("tasks", "2"))
@@ -109,7 +109,7 @@ def test_two_servers_on_one_database_are_refused_and_the_first_goes_on(
 
 
 def test_a_database_that_is_away_at_the_first_start_is_one_line_and_exit_code_2(platform: Platform) -> None:
-    platform.environ = {"RECONCILER_DATABASE_URL": f"postgresql://somebody:{PASSWORD}@127.0.0.1:1/journal"}
+    platform.variables = {"RECONCILER_DATABASE_URL": f"postgresql://somebody:{PASSWORD}@127.0.0.1:1/journal"}
     platform.commit({"services.yaml": PLATFORM, **service("tasks")})
     assert platform.begin().wait(30) == 2
     assert "reconciler: The database cannot be reached. See that it runs" in platform.said()
