@@ -86,7 +86,7 @@ def test_on_another_machine_the_database_is_enough(
     assert kept.condition("tasks", "Stalled")["reason"] == "ImportFailed"
     assert kept.stop() == 0
     with Platform(tmp_path / "another", template, source=str(kept.repository.path)) as another:
-        another.variables = kept.environ
+        another.variables = kept.variables
         another.start()
         releases = another.control.get("/v1/services/tasks/releases").json()["items"]
         assert [release["id"] for release in releases] == ["tasks-2", "tasks-1"]
@@ -101,7 +101,7 @@ def test_two_servers_on_one_database_are_refused_and_the_first_goes_on(
     kept: Platform, tmp_path: Path, template: Path
 ) -> None:
     with Platform(tmp_path / "second", template, source=str(kept.repository.path)) as second:
-        second.variables = kept.environ
+        second.variables = kept.variables
         assert second.begin().wait(30) == 2
         assert "in use by another server" in second.said() and PASSWORD not in second.said()
     kept.deploy(service("tasks", "2"))
