@@ -50,7 +50,7 @@ from reconciler.control.traffic import Traffic
 from reconciler.control.veil import Veil
 from reconciler.data_folder import read_admin_token
 from reconciler.environment import Environments
-from reconciler.heralds import tell_forge
+from reconciler.heralds import tell_forge, tell_people
 from reconciler.listener import url
 from reconciler.model.failure import Failure
 from reconciler.model.webhook.doors import doors_from, known_secrets
@@ -160,6 +160,7 @@ async def serve(place: Place, settings: Settings, veil: Veil) -> int:
         )
         server = _server(overview, settings)
         await tell_forge(stack, settings, mirror.address.location, feed, history)
+        await tell_people(stack, settings, feed, journal, veil)
         tasks = [
             asyncio.create_task(loop.run(), name="the loop"),
             asyncio.create_task(poll(loop, mirror, pace), name="the poll"),

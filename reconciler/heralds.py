@@ -11,11 +11,16 @@ from pathlib import Path
 
 from reconciler.control.feed import Feed
 from reconciler.control.history import History
+from reconciler.control.spreading import spread, what_was_told
 from reconciler.control.telling import Telling
+from reconciler.control.veil import Veil
 from reconciler.forge import App, Links, Outbox, connect, locate
 from reconciler.listener import url
 from reconciler.misconfigured import Misconfigured
+from reconciler.notification.courier import Courier
+from reconciler.notification.outgoing import VARIABLE, outgoing
 from reconciler.settings import Settings
+from reconciler.store.journal import Journal
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +45,20 @@ async def tell_forge(
     tasks = [asyncio.create_task(telling.run()), asyncio.create_task(outbox.run())]
     stack.push_async_callback(_end, tasks, outbox)
     log.info("the forge is told what becomes of commits  url=%s", f"{repository.api} {repository.path}")
+
+
+async def tell_people(
+    stack: contextlib.AsyncExitStack, settings: Settings, feed: Feed, journal: Journal, veil: Veil
+) -> None:
+    """Where the operator named somebody."""
+    news = outgoing(settings.notify, settings.notify_on, settings.allow_notify, os.environ.get(VARIABLE, ""))
+    if not news.destinations:
+        return
+    veil.know(news.secrets())
+    couriers = [Courier(one, news.keys) for one in news.destinations]
+    task = asyncio.create_task(spread(feed, couriers, news.topics, await what_was_told(journal)))
+    stack.callback(task.cancel)
+    log.info("people are told what fails  to=%s", ", ".join(map(str, news.destinations)))
 
 
 async def _end(tasks: "list[asyncio.Task[None]]", outbox: Outbox) -> None:

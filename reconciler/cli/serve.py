@@ -102,6 +102,28 @@ def serve(
             help="A name under which the control plane may be addressed, beside localhost. Repeatable.",
         ),
     ] = None,
+    notify: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="RECONCILER_NOTIFY",
+            help="Where to send news: https://..., signed, or slack+https://.... Repeatable.",
+        ),
+    ] = None,
+    notify_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="RECONCILER_NOTIFY_ON",
+            help="About what: failures, recoveries, rollbacks, releases. Repeatable.",
+            show_default="all but releases",
+        ),
+    ] = None,
+    allow_notify: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="RECONCILER_ALLOW_NOTIFY",
+            help="A host that may be sent news although it is not public. Repeatable.",
+        ),
+    ] = None,
     webhook_body: Annotated[
         str | None,
         typer.Option(
@@ -167,6 +189,8 @@ def serve(
     from reconciler.cli.repository import find_or_remember, to_host
     from reconciler.model import duration, size
     from reconciler.model.webhook.doors import BadSecret, doors_from
+    from reconciler.notification.destination import BadDestination
+    from reconciler.notification.outgoing import VARIABLE, outgoing
     from reconciler.settings import Settings
 
     every = duration.seconds(poll)
@@ -177,7 +201,8 @@ def serve(
         raise Misconfigured(f"--webhook-body {webhook_body!r} is no size; write 500kB or 5MB")
     try:
         doors_from(os.environ)
-    except BadSecret as error:
+        outgoing(notify or (), notify_on or (), allow_notify or (), os.environ.get(VARIABLE, ""))
+    except (BadSecret, BadDestination) as error:
         raise Misconfigured(str(error)) from error
     followed = to_host(receive, repo, branch, data) if receive else find_or_remember(repo or ".", branch, data)
     if signers is not None:
@@ -211,6 +236,9 @@ def serve(
         database_url=database_url or None,
         supabase_url=project[0],
         supabase_key=project[1],
+        notify=tuple(notify or ()),
+        notify_on=tuple(notify_on or ()),
+        allow_notify=tuple(allow_notify or ()),
     )
     raise typer.Exit(supervisor.serve(settings))
 

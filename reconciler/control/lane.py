@@ -139,6 +139,8 @@ class Lane:
         account.suspended = False
         self._end_hold()
         if self.stage.live is None or not self.stage.live.crew.in_trouble:
+            if account.trouble is not None:
+                account.happened(Kind.SERVICE_RECOVERED, "git asks for what serves")
             account.trouble = None
         account.tell()
 
@@ -150,6 +152,9 @@ class Lane:
         account.suspended = suspended
         if failure is not None:
             failure = self._shop.gate.veil.failure(failure)
+            if not suspended and (account.trouble is None or account.trouble.message != failure.message):
+                told = f"{failure.reason}: {failure.message}"
+                account.happened(Kind.SERVICE_HELD, told, data={"reason": failure.reason})
         account.trouble = None if suspended else failure or account.trouble
         account.tell()
 

@@ -4,6 +4,7 @@ It asks before it fetches, and asks for no sync when nothing came: a quiet repos
 again and again is asked for ever more rarely, and what only a commit can mend is not asked for until there is one.
 """
 
+import contextlib
 import logging
 import random
 import time
@@ -18,6 +19,8 @@ from reconciler.store.unusable import StoreUnusable
 log = logging.getLogger(__name__)
 
 NO_COMMIT = "none"
+WORTH_TELLING = 5
+"""So many looks in a row may fail before it is more than a hiccup: a quarter of a minute."""
 
 
 async def poll(loop: Loop, mirror: Source, pace: Pace) -> None:
@@ -56,9 +59,16 @@ class Looking:
             self._note(failure)
             self._told = failure
             self._loop.source_failed(failure)
+            await self._tell_once()
         except StoreUnusable as unusable:
             self.failures += 1
             log.warning("a sync could not be asked for", extra={"error": str(unusable)})
+
+    async def _tell_once(self) -> None:
+        """What lasts deserves a sync that says so, to those who are not looking."""
+        if self.failures == WORTH_TELLING:
+            with contextlib.suppress(StoreUnusable):
+                await self._loop.triggers.ask("poll", "reconciler")
 
     def _note(self, trouble: Failure | None) -> None:
         self.trouble = trouble
