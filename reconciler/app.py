@@ -29,6 +29,7 @@ from reconciler.api import Access, build
 from reconciler.control.actions import Actions
 from reconciler.control.boot import Remains, close_interrupted_syncs
 from reconciler.control.commits import Commits
+from reconciler.control.cron import Cron
 from reconciler.control.deployment import Workshop
 from reconciler.control.feed import Feed
 from reconciler.control.folders import Folders
@@ -125,7 +126,9 @@ async def serve(place: Place, settings: Settings, veil: Veil) -> int:
         starts = asyncio.Semaphore(2 * (os.cpu_count() or 2))
         shop = Workshop(journal, feed, Commits(mirror, journal), environments, engine, gate, folders, starts)
         reader = Reader(gate.shelf, settings.allow_urls)
-        loop = Loop(mirror, reader, shop, traffic, zygotes)
+        cron = Cron(journal)
+        await cron.open()
+        loop = Loop(mirror, reader, shop, traffic, zygotes, cron)
         planner = Planner(mirror, reader, loop.lanes, environments, folders, shop.preparing)
         remains = Remains(journal, folders, zygotes, engine)
         returned = await remains.come_back()
@@ -134,6 +137,7 @@ async def serve(place: Place, settings: Settings, veil: Veil) -> int:
         followed = Followed(mirror.address.location, settings.branch)
         inbox = Inbox(followed, journal, loop.triggers, pace, owed=await journal.owing())
         await close_interrupted_syncs(journal)
+        cron.begin()
         opening = asyncio.create_task(traffic.open({one.live.recipe.prefix: one.live.crew for one in returned}))
         await asyncio.wait([opening, stopping := asyncio.create_task(stop.wait())], return_when=FIRST_COMPLETED)
         tokens = Tokens(journal)
@@ -150,13 +154,14 @@ async def serve(place: Place, settings: Settings, veil: Veil) -> int:
             journal,
             folders.logs,
             planner,
-            Actions(loop, shop),
+            Actions(loop, shop, cron),
             tokens,
             shop.commits,
             history := History(journal, shop.commits, feed),
             inbox,
             remote,
             announcer,
+            cron,
         )
         server = _server(overview, settings)
         await tell_forge(stack, settings, mirror.address.location, feed, history)
@@ -171,7 +176,9 @@ async def serve(place: Place, settings: Settings, veil: Veil) -> int:
         await asyncio.wait([stopping, *tasks], return_when=FIRST_COMPLETED)
         if not stop.is_set():
             return _died(tasks)
+        cron.rest()
         await _go_down(loop, traffic, server, tasks)
+        await cron.settle()
         await remains.settle()
     return 0
 

@@ -28,40 +28,40 @@ class Rollback(BaseModel):
 @router.post("/v1/services/{name}/rollback")
 async def rollback(platform: Asked, name: Name, caller: MayDeploy, wish: Rollback | None = None) -> ActionTaken:
     """Give the traffic to an earlier release, and hold it there until there is a new digest, or `resume`."""
-    with _refusals():
+    with refusals():
         return await platform.actions.rollback(name, wish.to if wish else None, caller.name)
 
 
 @router.post("/v1/services/{name}/suspend")
 async def suspend(platform: Asked, name: Name, caller: MayDeploy) -> ActionTaken:
     """Let syncs pass it by, whatever git says, until `resume`. What serves goes on."""
-    with _refusals():
+    with refusals():
         return await platform.actions.suspend(name, caller.name)
 
 
 @router.post("/v1/services/{name}/resume")
 async def resume(platform: Asked, name: Name, caller: MayDeploy) -> ActionTaken:
     """End a suspension and a rollback's hold, and ask for a sync."""
-    with _refusals():
+    with refusals():
         return await platform.actions.resume(name, caller.name)
 
 
 @router.post("/v1/services/{name}/restart")
 async def restart(platform: Asked, name: Name, caller: MayDeploy) -> ActionTaken:
     """New workers of the same release, which take over without losing a request."""
-    with _refusals():
+    with refusals():
         return await platform.actions.restart(name, caller.name)
 
 
 @router.post("/v1/services/{name}/test")
 async def test(platform: Asked, name: Name, _caller: MayDeploy) -> SuiteReport:
     """Play the suite against the live release, and say what it concluded. Changes nothing for anyone."""
-    with _refusals():
+    with refusals():
         return SuiteReport.of(await platform.actions.test(name))
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
+def refusals() -> Iterator[None]:
     try:
         yield
     except Unknown as unknown:

@@ -7,10 +7,10 @@ from typing import Annotated, Generic, TypeVar
 from fastapi import Query
 from pydantic import BaseModel
 
-from reconciler.model.status import AuditStatus, ReleaseStatus, ServiceStatus, SyncStatus
+from reconciler.model.status import AuditStatus, ReleaseStatus, RunStatus, ServiceStatus, SyncStatus
 
 T = TypeVar("T")
-Newest = TypeVar("Newest", SyncStatus, ReleaseStatus, AuditStatus)
+Newest = TypeVar("Newest", SyncStatus, ReleaseStatus, RunStatus, AuditStatus)
 
 Limit = Annotated[int, Query(ge=1, le=500)]
 After = Annotated[str | None, Query(max_length=128, pattern=r"^[A-Za-z0-9._:-]+$")]

@@ -26,6 +26,7 @@ from reconciler.model.status import (
     PlatformStatus,
     ReleaseDetail,
     ReleaseStatus,
+    RunStatus,
     ServiceStatus,
     SyncStatus,
     TokenStatus,
@@ -47,6 +48,10 @@ class Actions(Protocol):
     async def restart(self, name: str, actor: str) -> ActionTaken: ...
 
     async def test(self, name: str) -> Report: ...
+
+    async def run(self, name: str, job: str, actor: str) -> RunStatus:
+        """Begin a run of a cron job; it goes on when this returns."""
+        ...
 
 
 class Keys(Protocol):
@@ -172,6 +177,12 @@ class Platform(Protocol):
     def announce(self, actor: str, until: Until) -> AsyncGenerator[str, None]:
         """Ask for a sync as a push does, and tell it line by line."""
         ...
+
+    async def runs(self, name: str, job: str | None, limit: int, after: str | None) -> tuple[Sequence[RunStatus], int]:
+        """Of a service that may be gone: the newest first, those older than `after`; and how many there are."""
+        ...
+
+    async def run(self, name: str, run: str) -> RunStatus | None: ...
 
     async def plan(self, ref: str | None, *, routes: bool) -> PlanStatus:
         """Raises `UnknownRevision`. Without routes, nothing is started to look at it."""

@@ -10,7 +10,22 @@ import sys
 
 import typer
 
-from reconciler.cli import actions, check, doctor, history, lock, logs, new, plan, schema, serve, status, sync, token
+from reconciler.cli import (
+    actions,
+    check,
+    cron,
+    doctor,
+    history,
+    lock,
+    logs,
+    new,
+    plan,
+    schema,
+    serve,
+    status,
+    sync,
+    token,
+)
 from reconciler.cli.server import Unreachable
 from reconciler.cli.terminal import complain
 from reconciler.misconfigured import Misconfigured
@@ -26,7 +41,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (serve, check, status, sync, plan, logs, history, actions, new, lock, schema, doctor, token):
+for group in (serve, check, status, sync, plan, logs, history, actions, cron, new, lock, schema, doctor, token):
     group.add_to(app)
 
 

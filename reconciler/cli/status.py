@@ -159,7 +159,20 @@ def _facts(service: Service) -> list[tuple[str, str]]:
         ("worker", f"{safe(worker['id'])}, {safe(worker['state'])}, pid {worker['pid'] or '-'}")
         for worker in service["workers"]
     ]
+    facts += [("process", _process(process)) for process in service["processes"]]
+    facts += [("job", _job(job)) for job in service["cron"]]
     return facts
+
+
+def _process(process: dict[str, Any]) -> str:
+    told = f"{safe(process['name'])}, {safe(process['state'])}, pid {process['pid'] or '-'}"
+    ended = f", {safe(process['last_exit'])}" if process["last_exit"] and process["state"] == "backoff" else ""
+    return told + (f", restarted {process['restarts']} times" if process["restarts"] else "") + ended
+
+
+def _job(job: dict[str, Any]) -> str:
+    last = "running" if job["running"] else job["last"]["state"] if job["last"] else "never ran"
+    return f"{safe(job['name'])}, {safe(job['schedule'])} {safe(job['timezone'])}, {last}"
 
 
 def _condition_row(condition: Condition) -> Sequence[Cell]:

@@ -11,6 +11,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
 
+from reconciler.control.cron import Cron
+from reconciler.control.cron.status import run_status
 from reconciler.control.deployment import Workshop
 from reconciler.control.lane import Lane
 from reconciler.control.live import Live
@@ -22,7 +24,7 @@ from reconciler.model.failure import Failure, Stalled
 from reconciler.model.names import EnvironmentId, ReleaseId, ServiceName
 from reconciler.model.notice import Kind
 from reconciler.model.refusal import Refusal, Unknown
-from reconciler.model.status import ActionTaken
+from reconciler.model.status import ActionTaken, RunStatus
 from reconciler.model.verdict import Report
 from reconciler.model.word import Word
 from reconciler.store.rows import Phase, ReleaseRow
@@ -37,8 +39,9 @@ OVERTAKEN = "another release took the traffic meanwhile; look at the status, and
 
 
 class Actions:
-    def __init__(self, loop: Loop, shop: Workshop) -> None:
+    def __init__(self, loop: Loop, shop: Workshop, cron: Cron) -> None:
         self._loop = loop
+        self._cron = cron
         self._shop = shop
         self._journal = shop.journal
 
@@ -116,6 +119,10 @@ class Actions:
         with suppress(LookupError):
             await self._journal.learn(live.release, report=report.to_json())
         return report
+
+    async def run(self, name: str, job: str, actor: str) -> RunStatus:
+        """Begin a run of a cron job beside its times."""
+        return run_status(await self._cron.run_now(self._lane(name).name, job, actor))
 
     def _lane(self, name: str) -> Lane:
         lane = self._loop.lanes.get(ServiceName(name))

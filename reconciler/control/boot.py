@@ -9,7 +9,7 @@ sync plans it anew.
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -27,6 +27,7 @@ from reconciler.store.rows import Phase, ReleaseRow, WorkerRow
 from reconciler.store.unusable import StoreUnusable
 from reconciler.worker.crew import LocalEngine
 from reconciler.worker.process import Worker
+from reconciler.worker.processes import end_process, names_release
 from reconciler.worker.spec import ReleaseSpec, WorkerSockets
 from reconciler.worker.zygote import Forked, Zygote, Zygotes, start_time
 
@@ -74,7 +75,8 @@ class Remains:
         wanted = live | {one.row.id: one.row for one in parked.values()}
         unfinished = {row.id: row for row in await self.journal.unfinished() if row.id not in wanted}
         rows = await self.journal.workers()
-        await self._end_unknown({row.environment for row in wanted.values()}, {row.id for row in rows})
+        children = await self._children({row.environment for row in (*wanted.values(), *unfinished.values())})
+        self._end_unknown(children, live.keys() | {row.id for row in rows})
         found = await asyncio.gather(*(self._find(row, wanted.get(row.release)) for row in rows))
         workers: dict[ReleaseId, list[Worker]] = {}
         for worker in filter(None, found):
@@ -86,6 +88,8 @@ class Remains:
             await self.journal.write(partial(_close_the_books, row=row))
         slots = asyncio.Semaphore(STARTS_AT_ONCE)
         returned = await asyncio.gather(*(self._take_up(row, workers.get(row.id, []), slots) for row in live.values()))
+        for one in filter(None, returned):
+            one.live.crew.processes.start(children)
         return tuple([await self._with_parked(one, parked, workers, slots) for one in returned if one is not None])
 
     async def _with_parked(
@@ -113,14 +117,23 @@ class Remains:
         while self.going:
             await asyncio.wait(self.going)
 
-    async def _end_unknown(self, environments: Iterable[EnvironmentId | None], known: Collection[WorkerId]) -> None:
-        """A fork may never have been written down: the disk was full, or control died."""
+    async def _children(self, environments: Iterable[EnvironmentId | None]) -> Mapping[WorkerId, int]:
+        """Everything that zygotes forked and that runs: workers, and further commands."""
+        children: dict[WorkerId, int] = {}
         for environment in environments:
             zygote = await self._zygote(environment)
-            for worker, pid in (await zygote.children()).items() if zygote is not None else ():
-                if worker not in known:
-                    log.warning("a worker that nobody knows is ended", extra={"worker": worker})
-                    Forked(pid, start_time(pid)).kill()
+            children |= await zygote.children() if zygote is not None else {}
+        return children
+
+    def _end_unknown(self, children: Mapping[WorkerId, int], known: Collection[str]) -> None:
+        """A fork may never have been written down: the disk was full, or control died. Commands follow releases."""
+        for child, pid in children.items():
+            release = names_release(child)
+            if release is None and child not in known:
+                log.warning("a worker that nobody knows is ended", extra={"worker": child})
+                Forked(pid, start_time(pid)).kill()
+            elif release is not None and release not in known:
+                self._spawn(end_process(Forked(pid, start_time(pid)), STRAY_DRAIN))
 
     async def _zygote(self, environment: EnvironmentId | None) -> Zygote | None:
         """The one that a former control started, if there is one."""
@@ -150,7 +163,10 @@ class Remains:
         """It may be answering what it began: it is asked to go. A candidate never served anybody, and is ended."""
         if unfinished is not None and unfinished.phase is not Phase.DRAINING:
             worker.kill()
-        task = asyncio.create_task(self._see_off(worker))
+        self._spawn(self._see_off(worker))
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
         self.going.add(task)
         task.add_done_callback(self.going.discard)
 

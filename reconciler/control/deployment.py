@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 
 from reconciler.control.commits import Commits
@@ -152,7 +153,8 @@ class Deployment:
 
     async def _start(self, spec: ReleaseSpec, folder: str) -> Crew:
         try:
-            return await take_turn(self._shop.starts, lambda: self._shop.engine.start(spec), Crew.discard)
+            start = partial(self._shop.engine.start, spec, candidate=True)
+            return await take_turn(self._shop.starts, start, Crew.discard)
         except Failure as failure:
             failure.problems = tuple(_in_repository(problem, folder) for problem in failure.problems)
             raise

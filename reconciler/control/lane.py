@@ -14,6 +14,7 @@ from functools import partial
 from typing import Literal
 
 from reconciler.control.account import Account
+from reconciler.control.cron import Cron
 from reconciler.control.deployment import Candidate, Deployment, Workshop
 from reconciler.control.fuzzing import fuzz_beside, nothing_played, with_findings
 from reconciler.control.live import Live
@@ -72,12 +73,13 @@ class Lane:
         prefix: str,
         shop: Workshop,
         traffic: Traffic,
+        cron: Cron,
         retry: Callable[[], None],
         memory: Memory = NOTHING,
     ) -> None:
         self.name = name
         self.account = Account(name, shop.journal, shop.feed, memory)
-        self.stage = Stage(self.account, prefix, shop.journal, traffic)
+        self.stage = Stage(self.account, prefix, shop.journal, traffic, cron)
         self._shop = shop
         self._retry = retry
         self._watch = Stopwatch()

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Literal
 
 from reconciler.control.boot import Returned
+from reconciler.control.cron import Cron
 from reconciler.control.deployment import Workshop
 from reconciler.control.lane import BUG, Lane, Order, Outcome, Work, dependency_not_ready, outcome_of
 from reconciler.control.memory import NOTHING, Memory
@@ -50,7 +51,9 @@ class Seen:
 
 
 class Loop:
-    def __init__(self, mirror: Source, reader: Reader, shop: Workshop, traffic: Traffic, zygotes: Zygotes) -> None:
+    def __init__(
+        self, mirror: Source, reader: Reader, shop: Workshop, traffic: Traffic, zygotes: Zygotes, cron: Cron
+    ) -> None:
         self.lanes: dict[ServiceName, Lane] = {}
         self.seen = Seen()
         self.triggers = Triggers(lambda kind: shop.journal.begin_sync(kind, datetime.now(UTC)))
@@ -60,6 +63,7 @@ class Loop:
         self._reader = reader
         self._shop = shop
         self._traffic = traffic
+        self._cron = cron
         self._journal = shop.journal
         self._feed = shop.feed
         self._upkeep = Upkeep(shop, zygotes, lambda: (*self.lanes.values(), *self._departing))
@@ -198,7 +202,7 @@ class Loop:
 
     def _lane(self, name: ServiceName, prefix: str) -> Lane:
         memory = self._memories.pop(name, NOTHING)
-        lane = self.lanes[name] = Lane(name, prefix, self._shop, self._traffic, self._ask_to_retry, memory)
+        lane = self.lanes[name] = Lane(name, prefix, self._shop, self._traffic, self._cron, self._ask_to_retry, memory)
         return lane
 
     def _act(self, action: Action, reading: Reading, request: Request, work: Mapping[ServiceName, Work]) -> Work | None:

@@ -15,6 +15,8 @@ from reconciler import __version__
 from reconciler.control.actions import Actions
 from reconciler.control.boot import PAST_SEARCHED, newest_report
 from reconciler.control.commits import Commits
+from reconciler.control.cron import Cron
+from reconciler.control.cron.status import job_status, run_status
 from reconciler.control.history import History, commit_status, event_status, sync_status
 from reconciler.control.inbox import Inbox
 from reconciler.control.lane import Lane
@@ -26,13 +28,16 @@ from reconciler.control.reception import Announcer, Elsewhere, Reception
 from reconciler.control.tokens import Tokens
 from reconciler.model.failure import Failure, Reason
 from reconciler.model.names import ServiceName, SyncId
+from reconciler.model.run import RunId
 from reconciler.model.status import (
     Condition,
     DestinationStatus,
     EnvironmentStatus,
     PlanStatus,
     PlatformStatus,
+    ProcessStatus,
     ReleaseStatus,
+    RunStatus,
     ServiceStatus,
     SourceStatus,
     SuiteStatus,
@@ -43,6 +48,7 @@ from reconciler.model.verdict import Report
 from reconciler.source.followed import Source
 from reconciler.store.journal import Journal
 from reconciler.worker.process import Worker
+from reconciler.worker.processes import Process
 
 
 class Overview:
@@ -60,6 +66,7 @@ class Overview:
         webhooks: Inbox,
         remote: Reception | Elsewhere,
         announcer: Announcer,
+        cron: Cron,
     ) -> None:
         self._loop = loop
         self._mirror = mirror
@@ -73,6 +80,7 @@ class Overview:
         self.webhooks = webhooks
         self.remote = remote
         self._announcer = announcer
+        self._cron = cron
         self._started_at = datetime.now(UTC)
         self._source: Condition | None = None
 
@@ -106,7 +114,15 @@ class Overview:
         return self._service(lane) if lane is not None else None
 
     def _service(self, lane: Lane) -> ServiceStatus:
-        return _service(lane, self._loop.seen, self._commits)
+        return _service(lane, self._loop.seen, self._commits, self._cron)
+
+    async def runs(self, name: str, job: str | None, limit: int, after: str | None) -> tuple[Sequence[RunStatus], int]:
+        page = await self._journal.runs(ServiceName(name), job, limit, after)
+        return [run_status(row) for row in page.items], page.total
+
+    async def run(self, name: str, run: str) -> RunStatus | None:
+        row = await self._journal.run(RunId(run))
+        return run_status(row) if row is not None and row.service == name else None
 
     def logs(self, name: str) -> Path | None:
         return self._logs / name if name in self._loop.lanes else None
@@ -170,7 +186,7 @@ def _true(lane: Lane) -> tuple[Condition, ...]:
     return tuple(condition for condition in lane.account.conditions if condition.status == "True")
 
 
-def _service(lane: Lane, seen: Seen, commits: Commits) -> ServiceStatus:
+def _service(lane: Lane, seen: Seen, commits: Commits, cron: Cron) -> ServiceStatus:
     live, account = lane.stage.live, lane.account
     trouble = account.trouble
     # A service that a revision did not touch follows it all the same, without anybody having had to say so.
@@ -188,6 +204,8 @@ def _service(lane: Lane, seen: Seen, commits: Commits) -> ServiceStatus:
         revision_changed=account.changed,
         environment=EnvironmentStatus(id=live.environment, packages=dict(live.packages)) if live else None,
         workers=tuple(_worker(worker, live.crew.restarts) for worker in live.crew.workers) if live else (),
+        processes=tuple(_process(process) for process in live.crew.processes.all) if live else (),
+        cron=tuple(job_status(duty, next_at) for duty, next_at in cron.duties(lane.name)),
         suite=_suite(account.report) if account.report else None,
         problems=tuple(problem_status(problem) for problem in trouble.problems) if trouble else (),
         detail=trouble.detail if trouble else None,
@@ -220,4 +238,16 @@ def _worker(worker: Worker, restarts: int) -> WorkerStatus:
         state=worker.state,
         started_at=worker.started_at,
         restarts=restarts,
+    )
+
+
+def _process(process: Process) -> ProcessStatus:
+    return ProcessStatus(
+        name=process.name,
+        command=process.line,
+        state=process.state,
+        pid=process.forked.pid if process.forked is not None else None,
+        started_at=process.started_at,
+        restarts=process.restarts,
+        last_exit=str(process.last_exit) if process.last_exit is not None else None,
     )

@@ -4,12 +4,14 @@ Written into the journal before the release starts; read when a machine comes ba
 its predecessor's place back. Holds references to secrets, never values.
 """
 
+import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
 from reconciler.control.folders import Folders
 from reconciler.control.wanted import Wanted
+from reconciler.model.job import Job
 from reconciler.model.names import EnvironmentId, ReleaseId, ServiceName
 from reconciler.worker.spec import Limits, ReleaseSpec
 
@@ -31,6 +33,8 @@ class Recipe:
     request_timeout: float
     limits: Limits
     revision: str
+    jobs: tuple[Job, ...] = ()
+    processes: Mapping[str, str] = field(default_factory=dict)
     tests: Tests = None
     """As the manifest names them, so that they can be played again without git."""
 
@@ -39,7 +43,8 @@ class Recipe:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> "Recipe":
-        return cls(**{**plain, "limits": Limits(**plain["limits"]), "watched": tuple(plain["watched"])})
+        jobs = tuple(Job(**job) for job in plain["jobs"])
+        return cls(**{**plain, "limits": Limits(**plain["limits"]), "watched": tuple(plain["watched"]), "jobs": jobs})
 
     def spec(self, release: ReleaseId, environment: EnvironmentId, folders: Folders) -> ReleaseSpec:
         home = folders.release(self.service, release)
@@ -54,6 +59,8 @@ class Recipe:
             entry=self.entry,
             prefix=self.prefix,
             environ=environ(self, release, environment, folders),
+            calls=tuple(dict.fromkeys(job.call for job in self.jobs if job.call is not None)),
+            processes={name: tuple(shlex.split(command)) for name, command in self.processes.items()},
             output=folders.log(self.service),
             limits=self.limits,
             replicas=self.replicas,
@@ -84,6 +91,8 @@ def recipe(wanted: Wanted) -> Recipe:
             body=manifest.limits.body,
         ),
         revision=str(wanted.revision),
+        jobs=tuple(Job.declared(wanted.name, job) for job in manifest.cron),
+        processes=dict(manifest.processes),
         tests=manifest.model_dump(mode="json", include={"tests"})["tests"],
     )
 

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from reconciler.control.account import Account
+from reconciler.control.cron import Cron
 from reconciler.control.live import Live, Past
 from reconciler.control.traffic import Traffic
 from reconciler.control.watch import watch
@@ -27,6 +28,7 @@ from reconciler.store.rows import Phase
 from reconciler.store.unusable import StoreUnusable
 from reconciler.worker.crew import CRASH_WINDOW, Crew, trouble_of
 from reconciler.worker.process import Worker
+from reconciler.worker.processes import Process, process_crash_loop
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ PAST_KEPT = 2
 
 
 class Stage:
-    def __init__(self, account: Account, prefix: str, journal: Journal, traffic: Traffic) -> None:
+    def __init__(self, account: Account, prefix: str, journal: Journal, traffic: Traffic, cron: Cron) -> None:
         self.prefix = prefix
         self.live: Live | None = None
         self.past: deque[Past] = deque(maxlen=PAST_KEPT)
@@ -43,6 +45,7 @@ class Stage:
         self._account = account
         self._journal = journal
         self._traffic = traffic
+        self._cron = cron
         self._turn = asyncio.Lock()
         """Held by whoever changes which release is live."""
         self._parked: Live | None = None
@@ -75,6 +78,7 @@ class Stage:
         self._account.serving = str(live)
         self._account.attempted = self._account.applied = self._account.changed = live.recipe.revision
         self._attend(live)
+        self._cron.follow(live, self._account)
         self._account.tell()
         if parked is not None:
             self._traffic.drain(parked.crew.workers)
@@ -162,6 +166,7 @@ class Stage:
         """The service is gone from git: unmount it, and let what serves finish."""
         async with self._turn:
             self._account.gone = True
+            self._cron.forget(self._account.name)
             await self._journal.forget(self._account.name, datetime.now(UTC))
             self._let_go_of_parked()
             self.past.clear()
@@ -203,13 +208,16 @@ class Stage:
         if old is not None:
             _ignore(old.crew)
             self._traffic.drain(old.crew.workers)
+            old.crew.stand_down()
         self._traffic.drained(new.crew.workers)
         self._attend(new)
+        new.crew.take_over()
         self._account.serving = str(new)
         await self._traffic.point(new.recipe.prefix, new.crew)
         if self.prefix != new.recipe.prefix:
             await self._traffic.remove(self.prefix)
             self.prefix = new.recipe.prefix
+        self._cron.follow(new, self._account)
         return old
 
     # The time after a switch
@@ -279,6 +287,8 @@ class Stage:
     def _attend(self, live: Live) -> None:
         live.crew.on_change = self._crew_changed
         live.crew.on_trouble = self._crew_in_trouble
+        live.crew.processes.on_crash_loop = partial(self._process_crash_looped, live.crew)
+        live.crew.processes.on_calm = partial(self._calm_again, live.crew)
 
     def _crew_changed(self, crew: Crew) -> None:
         if self.live is None or self.live.crew is not crew:
@@ -298,6 +308,13 @@ class Stage:
             self._account.happened(Kind.CRASH_LOOPED, trouble_of(crew).message, crew.spec.release)
         self._account.trouble = self._crew_trouble = trouble_of(crew)
         asyncio.get_running_loop().call_later(CRASH_WINDOW, self._calm_again, crew)
+        self._account.tell()
+
+    def _process_crash_looped(self, crew: Crew, process: Process) -> None:
+        trouble = process_crash_loop(crew.spec.release, process)
+        if self._account.trouble is None or self._account.trouble.reason is not Reason.CRASH_LOOP:
+            self._account.happened(Kind.CRASH_LOOPED, trouble.message, crew.spec.release)
+        self._account.trouble = trouble
         self._account.tell()
 
     def _calm_again(self, crew: Crew) -> None:
@@ -347,6 +364,7 @@ def given_back(bad: Live, good: Live) -> dict[str, Any]:
 
 def _ignore(crew: Crew) -> None:
     crew.on_change = crew.on_trouble = lambda _crew: None
+    crew.processes.on_crash_loop = lambda _process: None
 
 
 def _write_switch(entries: Transaction, *, service: ServiceName, new: Live, until: datetime | None) -> None:

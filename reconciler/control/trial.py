@@ -109,7 +109,7 @@ class Trials:
     async def _bring_up(self, wanted: Wanted, release: ReleaseId, environment: EnvironmentId) -> Crew:
         spec = replace(recipe(wanted).spec(release, environment, self.folders), replicas=1)
         try:
-            return await self._engine.start(spec)
+            return await self._engine.start(spec, candidate=True)
         except Failure as failure:
             failure.problems = tuple(_in_repository(problem, wanted.folder) for problem in failure.problems)
             home = self.folders.release(wanted.name, release)

@@ -533,3 +533,12 @@ class Connection(HttpToolsProtocol):
         protocol: Any = self.transport.get_protocol()
         if rest and protocol is not self:
             protocol.data_received(rest)
+
+
+class PrivateConnection(Connection):
+    """Of somebody who has limits of his own: a suite its budget, a job its timeout."""
+
+    __slots__ = ()
+
+    def _grow_older_with_request(self, seconds: float) -> None:
+        return

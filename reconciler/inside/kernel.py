@@ -7,9 +7,11 @@ import contextlib
 import ctypes
 import os
 import resource
+import signal
 import sys
 from pathlib import Path
 
+PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_NAME = 15
 MADV_DONTNEED = 4
@@ -35,6 +37,22 @@ def seal() -> None:
 def rename(title: str) -> None:
     """What `ps` and `top` call this process; the kernel keeps fifteen bytes."""
     _prctl(PR_SET_NAME, title.encode()[-15:])
+
+
+def die_with(parent: int) -> None:
+    """End when the parent ends, also as another program. It may have ended already."""
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def limit(*, files: int | None, processes: int | None, memory: int | None) -> None:
+    if files:
+        limit_files(files)
+    if processes:
+        limit_processes(processes)
+    if memory:
+        limit_memory(memory)
 
 
 def limit_memory(size: int) -> None:

@@ -22,7 +22,12 @@ from fastapi import APIRouter, FastAPI
 from .redaction import Redactor
 
 Application = Callable[..., Any]
-Reason = Literal["ImportFailed", "StartFailed", "OutOfMemory"]
+Reason = Literal["ImportFailed", "StartFailed", "CallFailed", "OutOfMemory"]
+WHEN = {
+    "ImportFailed": "while it was imported",
+    "StartFailed": "while it started",
+    "CallFailed": "while it was called",
+}
 
 DETAIL_LIMIT = 8 * 1024
 MESSAGE_LIMIT = 500
@@ -65,6 +70,23 @@ async def _nothing(app: FastAPI) -> AsyncIterator[None]:
 
 def load(entry: str, code: str, title: str) -> Application:
     """Import the service. Raises `Faulty`."""
+    module, value = _import(entry, code)
+    return _as_application(value, entry.partition(":")[2], module, code, title)
+
+
+def find(name: str, code: str) -> Callable[..., Any]:
+    """A function that cron calls, `module:function`. Raises `Faulty`."""
+    module, value = _import(name, code)
+    if not callable(value):
+        place = Place(_relative(getattr(module, "__file__", None), code))
+        message = (
+            f"{name.partition(':')[2]} in {_name(module, place)} is of type {type(value).__name__}, not a function."
+        )
+        raise Faulty(Fault("ImportFailed", message, place=place))
+    return value
+
+
+def _import(entry: str, code: str) -> tuple[ModuleType, object]:
     module_name, _, attribute = entry.partition(":")
     try:
         module = importlib.import_module(module_name)
@@ -77,7 +99,7 @@ def load(entry: str, code: str, title: str) -> Application:
         raise Faulty(_no_attribute(module, attribute, code)) from error
     except BaseException as error:
         raise Faulty(fault_of(error, "ImportFailed", code)) from error
-    return _as_application(value, attribute, module, code, title)
+    return module, value
 
 
 def _as_application(value: object, attribute: str, module: ModuleType, code: str, title: str) -> Application:
@@ -169,9 +191,10 @@ def _remedy(error: BaseException, code: str) -> str | None:
 
 
 def _sentence(error: BaseException, reason: Reason) -> str:
-    when = "while it was imported" if reason == "ImportFailed" else "while it started"
     if isinstance(error, SystemExit):
-        return f"The service called sys.exit({error.code!r}) {when}."
+        return f"The service called sys.exit({error.code!r}) {WHEN.get(reason, WHEN['StartFailed'])}."
+    if isinstance(error, Faulty):
+        return error.fault.message
     if isinstance(error, SyntaxError):
         text = f"{type(error).__name__}: {error.msg}"
     else:

@@ -35,6 +35,10 @@ class Spec:
     request_limit: float | None
     """Seconds for one request and its answer."""
     drain: float
+    calls: tuple[str, ...] = ()
+    """Functions that cron will ask for: a release without them does not start."""
+    command: tuple[str, ...] = ()
+    """What to become instead of a worker."""
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> "Spec":
@@ -56,6 +60,8 @@ class Spec:
             body_limit=fields.get("body_limit"),
             request_limit=fields.get("request_limit"),
             drain=float(fields.get("drain", 30.0)),
+            calls=tuple(map(str, fields.get("calls") or ())),
+            command=tuple(map(str, fields.get("command") or ())),
         )
 
 

@@ -18,7 +18,7 @@ import threading
 from collections.abc import Sequence
 from typing import NoReturn
 
-from . import kernel, worker
+from . import command, kernel, worker
 from .layout import freeze
 from .spec import Spec
 
@@ -94,6 +94,8 @@ class Stem:
         try:
             self._forget()
             told = Spec.of(marshal.loads(_content(spec)))  # noqa: S302 - our own parent wrote it
+            if told.command:
+                command.run(told, stdout, stderr)
             worker.run(told, worker.Inheritance(socket.socket(fileno=listener), self._lifeline, stdout, stderr))
         except BaseException:
             sys.excepthook(*sys.exc_info())

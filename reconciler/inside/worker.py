@@ -23,14 +23,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from . import kernel
+from .calls import Calls
 from .clients import Clients
-from .connection import Connection
+from .connection import PrivateConnection
 from .gateways import Gateways
 from .lifespan import Lifespan, StartupFailed
 from .messages import Gone, Message, Messages
 from .output import NOTICE_EVERY, Lines, Output, OutputFile, Records, Speaker
 from .redaction import Redactor
-from .service import Application, Fault, Faulty, fault_of, imported_from, load
+from .service import Application, Fault, Faulty, fault_of, find, imported_from, load
 from .spec import Spec
 from .traffic import Traffic
 
@@ -46,6 +47,8 @@ LIFESPAN_SECONDS = 10.0
 FAREWELL_SECONDS = 5.0
 CUT_SECONDS = 1.0
 PAUSE = 0.01
+CANDIDATE = "RECONCILER_CANDIDATE"
+"""In the environment of a worker while its release has not got the traffic."""
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 """What a service may see of the zygote's environment; everything else of its own comes with the spec."""
 
@@ -122,13 +125,7 @@ def _settle_in(spec: Spec) -> None:
     sys.path[:0] = [spec.code, *spec.path]
     _forget_namesakes(spec)
     sys.argv[:] = [spec.entry.partition(":")[0]]
-    limits = spec.limits
-    if limits.files:
-        kernel.limit_files(limits.files)
-    if limits.processes:
-        kernel.limit_processes(limits.processes)
-    if limits.memory:
-        kernel.limit_memory(limits.memory)
+    kernel.limit(files=spec.limits.files, processes=spec.limits.processes, memory=spec.limits.memory)
 
 
 def _forget_namesakes(spec: Spec) -> None:
@@ -173,6 +170,7 @@ class Worker:
         self._retirement = asyncio.Event()
         self._traffic: Traffic | None = None
         self._gateways: Gateways | None = None
+        self._calls: Calls | None = None
         self._inheritance = inheritance
         self._parking: asyncio.Task[Mapping[str, int]] | None = None
 
@@ -185,18 +183,21 @@ class Worker:
             self._loop.add_signal_handler(number, self._retire, self._spec.drain)
         try:
             app = load(self._spec.entry, self._spec.code, self._spec.service)
+            for name in self._spec.calls:
+                find(name, self._spec.code)
             lifespan = await self._start(app)
         except Faulty as faulty:
             return await self._fail(clients, faulty.fault)
         gc.freeze()
         traffic = self._open_traffic(app, lifespan.state)
         private = await self._open_private(traffic)
+        self._calls = calls = Calls(self._spec.code, self._output.redactor, clients.tell, self._loop)
         self._enter(clients, {"op": "state", "state": "ready", "modules": imported_from(PACKAGES, self._known)})
         await self._retirement.wait()
         self._end_parking()
         self._enter(clients, {"op": "state", "state": "draining"})
         private.close()
-        cut = await Drain(traffic, self._gateways).carry_out(lambda: self._retire_at)
+        cut = await Drain(traffic, self._gateways, calls).carry_out(lambda: self._retire_at)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(lifespan.shutdown(), LIFESPAN_SECONDS)
         with contextlib.suppress(OSError):
@@ -249,7 +250,7 @@ class Worker:
             Path(self._spec.private).unlink()
         mask = os.umask(0o177)
         try:
-            return await self._loop.create_unix_server(lambda: Connection(traffic), self._spec.private)
+            return await self._loop.create_unix_server(lambda: PrivateConnection(traffic), self._spec.private)
         finally:
             os.umask(mask)
 
@@ -266,7 +267,8 @@ class Worker:
             "started": self._started,
             "state": self._state["state"],
         }
-        return [hello] if self._state["state"] == "starting" else [hello, self._state]
+        told = [hello] if self._state["state"] == "starting" else [hello, self._state]
+        return told + (self._calls.greeting() if self._calls is not None else [])
 
     def _obey(self, message: Message, client: Messages) -> None:
         match message.get("op"):
@@ -277,12 +279,18 @@ class Worker:
                 self._attach(client.fds.pop(0))
             case "retire":
                 self._retire(float(message.get("drain", self._spec.drain)))
+            case "promote":
+                os.environ.pop(CANDIDATE, None)
+            case "call" if self._calls is not None:
+                self._calls.begin(message)
             case "park" if self._traffic is not None and self._parking is None:
-                drain = Drain(self._traffic, self._gateways)
+                os.environ[CANDIDATE] = "1"
+                drain = Drain(self._traffic, self._gateways, self._calls)
                 at = self._loop.time() + float(message.get("drain", self._spec.drain))
                 self._parking = self._loop.create_task(drain.carry_out(lambda: at, stay=True))
             case "resume" if self._traffic is not None and not self._retirement.is_set():
                 self._end_parking()
+                os.environ.pop(CANDIDATE, None)
                 self._traffic.resume()
             case "stats":
                 client.send(self._stats())
@@ -331,9 +339,10 @@ class Worker:
 class Drain:
     """Finish what began, until the deadline; then cut the rest and count it."""
 
-    def __init__(self, traffic: Traffic, gateways: Gateways | None) -> None:
+    def __init__(self, traffic: Traffic, gateways: Gateways | None, calls: Calls | None) -> None:
         self._traffic = traffic
         self._gateways = gateways
+        self._calls = calls
 
     async def carry_out(self, deadline: Any, *, stay: bool = False) -> Mapping[str, int]:
         """What had to be cut. A worker that stays may be asked to serve again, and keeps its gateways."""
@@ -355,19 +364,23 @@ class Drain:
 
     def _is_done(self) -> bool:
         is_idle = self._gateways is None or self._gateways.is_idle
-        return is_idle and not self._traffic.state.connections and not self._traffic.state.tasks
+        is_calling = self._calls is not None and self._calls.count > 0
+        return is_idle and not is_calling and not self._traffic.state.connections and not self._traffic.state.tasks
 
     def _count(self) -> dict[str, int]:
         traffic = self._traffic
         requests, websockets = traffic.in_flight, len(traffic.websockets)
         tasks = max(0, len(traffic.state.tasks) - requests - websockets)
-        return {"requests": requests + traffic.stranded, "tasks": tasks, "websockets": websockets}
+        calls = self._calls.count if self._calls is not None else 0
+        return {"requests": requests + traffic.stranded, "tasks": tasks, "websockets": websockets, "calls": calls}
 
     async def _cut(self) -> None:
         traffic = self._traffic
         for websocket in traffic.websockets:
             websocket.shutdown()
         self._cut_connections()
+        if self._calls is not None:
+            await self._calls.cut(CUT_SECONDS)
         tasks = set(traffic.state.tasks)
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=CUT_SECONDS)

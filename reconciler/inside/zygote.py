@@ -203,7 +203,7 @@ class Zygote:
 
     def _ask_for_worker(self, spec: Spec, fields: Message, client: Messages) -> Birth:
         with contextlib.ExitStack() as passed, contextlib.ExitStack() as kept:
-            listener = passed.enter_context(contextlib.closing(listen(spec.socket)))
+            listener = passed.enter_context(contextlib.closing(_listener_for(spec)))
             (out, out_writer), (err, err_writer) = pipes = os.pipe(), os.pipe()
             for reader, writer in pipes:
                 kept.callback(os.close, reader)
@@ -318,6 +318,11 @@ def _excess(usage: Usage, limits: Limits) -> Literal["", "memory", "processes"]:
     if limits.memory and usage.memory > limits.memory:
         return "memory"
     return "processes" if limits.processes and usage.processes > limits.processes else ""
+
+
+def _listener_for(spec: Spec) -> socket.socket:
+    """A command hears nobody; but every order comes with as many descriptors."""
+    return socket.socket(socket.AF_UNIX) if spec.command else listen(spec.socket)
 
 
 def listen(path: str) -> socket.socket:

@@ -37,12 +37,22 @@ class Kind(StrEnum):
     SERVICE_SUSPENDED = "ServiceSuspended"
     SERVICE_RESUMED = "ServiceResumed"
     WORKERS_RESTARTED = "WorkersRestarted"
+    RUN_FAILED = "RunFailed"
+    """A run of a cron job failed, or took too long. Data, as of the next three: `run`, `job`, `state`."""
+    RUN_INTERRUPTED = "RunInterrupted"
+    RUN_UNKNOWN = "RunUnknown"
+    RUN_SKIPPED = "RunSkipped"
+    """The first in a row."""
+    RUNS_MISSED = "RunsMissed"
+    """Times of a job passed while nobody looked. Data: `job`, `missed`."""
 
     # Of one service, passing by
     PHASE_BEGAN = "PhaseBegan"
     """The message is the phase: preparing, starting, playing its suite, waiting for another."""
     SUITE_PLAYED = "SuitePlayed"
     """Data: `verdict`, `cases`, `seconds`."""
+    RUN_ENDED = "RunEnded"
+    """Any run of a cron job, the good ones too. Data: `run`, `job`, `state`."""
     ACTION_FINISHED = "ActionFinished"
     """What one sync asked of one service has come to its end. Data: `verb`, `outcome`, `reason`, `message`, `path`."""
 

@@ -175,6 +175,58 @@ class ActionTaken(Told):
     """The one that is live now."""
 
 
+class RunStatus(Told):
+    """One run of a cron job."""
+
+    id: str
+    """Also the id of its request, so that `logs --request` finds what it said."""
+    job: str
+    cause: Literal["schedule", "catch-up", "person"]
+    actor: str | None
+    state: Literal["queued", "intended", "running", "done", "failed", "timed-out", "interrupted", "unknown", "skipped"]
+    release: str | None
+    scheduled_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    late: float | None
+    """Seconds from its scheduled time to its start."""
+    message: str | None
+    detail: str | None = None
+    """A traceback, or the beginning of a bad answer."""
+
+
+class JobStatus(Told):
+    """A cron job, and how it stands."""
+
+    name: str
+    schedule: str
+    timezone: str
+    does: str
+    """`POST /jobs/nightly`, or `call jobs:prune`."""
+    next: datetime | None
+    """When it starts next, its jitter included."""
+    running: RunStatus | None
+    waiting: int
+    """Runs that wait for the one that runs."""
+    last: RunStatus | None
+    outcomes: tuple[str, ...]
+    """The states of its last runs, the newest last."""
+    missed: int
+    """Times that passed while nobody looked, and that were not made good."""
+
+
+class ProcessStatus(Told):
+    """A further command of the live release."""
+
+    name: str
+    command: str
+    state: WorkerState
+    pid: int | None
+    started_at: datetime | None
+    restarts: int
+    last_exit: str | None = None
+
+
 class ServiceStatus(Told):
     name: str
     description: str | None = None
@@ -190,6 +242,8 @@ class ServiceStatus(Told):
     """The revision that last changed this service."""
     environment: EnvironmentStatus | None
     workers: tuple[WorkerStatus, ...]
+    processes: tuple[ProcessStatus, ...] = ()
+    cron: tuple[JobStatus, ...] = ()
     suite: SuiteStatus | None = None
     problems: tuple[ProblemStatus, ...] = ()
     detail: str | None = None

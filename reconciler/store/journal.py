@@ -21,6 +21,7 @@ from reconciler.store.courier import Courier, Destination, Standing
 from reconciler.store.events import EventEntries
 from reconciler.store.opening import open_database
 from reconciler.store.project import Project
+from reconciler.store.runs import RunEntries
 from reconciler.store.secrets import SecretEntries
 from reconciler.store.services import ServiceEntries
 from reconciler.store.spool import DATABASE, SUPABASE, Spool
@@ -37,6 +38,7 @@ class Transaction(
     SyncEntries,
     ServiceEntries,
     WorkerEntries,
+    RunEntries,
     SecretEntries,
     AccessEntries,
     CommitEntries,
@@ -148,6 +150,11 @@ class Journal:
 
     note_commit = _alone(Transaction.note_commit)
     commits = _alone(Transaction.commits)
+
+    settle_job = _alone(Transaction.settle_job)
+    change_run = _alone(Transaction.change_run)
+    run = _alone(Transaction.run)
+    runs = _alone(Transaction.runs)
 
     event = _alone(Transaction.event)
     events = _alone(Transaction.events)

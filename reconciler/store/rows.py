@@ -11,6 +11,7 @@ from reconciler.model.digest import Ingredients
 from reconciler.model.failure import Reason
 from reconciler.model.names import Digest, EnvironmentId, ReleaseId, ServiceName, SyncId, WorkerId
 from reconciler.model.problem import Problem
+from reconciler.model.run import Cause, RunId, RunState
 
 Item = TypeVar("Item")
 
@@ -126,6 +127,36 @@ class WorkerRow:
     began_at: datetime
     gone_at: datetime | None
     status: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRow:
+    service: ServiceName
+    name: str
+    times: str
+    settled: datetime
+    """Its scheduled times until then need no look any more."""
+    forgotten: datetime | None
+    missed: int
+    gone_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    id: RunId
+    service: ServiceName
+    job: str
+    cause: Cause
+    actor: str | None
+    scheduled_at: datetime
+    state: RunState
+    release: ReleaseId | None
+    began_at: datetime
+    """When it was decided and written down."""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    message: str | None = None
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -171,6 +171,48 @@ class Worker(Table):
     status: Mapped[int | None]
 
 
+class Job(Table):
+    """A job that a live release brought along, or once did, and how far its times are settled."""
+
+    __tablename__ = "jobs"
+
+    service: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    times: Mapped[str]
+    """What decides when it is due, as text."""
+    settled: Mapped[datetime]
+    forgotten: Mapped[datetime | None]
+    """No run scheduled until then is remembered one by one any more, and none is begun again."""
+    missed: Mapped[int]
+    gone_at: Mapped[datetime | None]
+
+
+class Run(Table):
+    __tablename__ = "runs"
+    __table_args__ = (
+        Index(None, "service", "number"),
+        Index(None, "service", "job", "number"),
+        Index(None, "state"),
+        {"sqlite_autoincrement": True},
+    )
+
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    id: Mapped[str] = mapped_column(String(128), unique=True)
+    """A function of service, job and scheduled time: no time is run twice."""
+    service: Mapped[str] = mapped_column(String(64))
+    job: Mapped[str] = mapped_column(String(64))
+    cause: Mapped[str]
+    actor: Mapped[str | None]
+    scheduled_at: Mapped[datetime]
+    state: Mapped[str]
+    release: Mapped[str | None] = mapped_column(String(96))
+    began_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    message: Mapped[str | None]
+    detail: Mapped[str | None]
+
+
 class Event(Table):
     __tablename__ = "events"
     __table_args__ = (Index(None, "service", "id"), {"sqlite_autoincrement": True})

@@ -18,6 +18,7 @@ from reconciler.model.names import WorkerId
 from reconciler.model.watch import Answers
 from reconciler.worker.exit import Exit
 from reconciler.worker.process import Worker
+from reconciler.worker.processes import Processes, check_commands
 from reconciler.worker.slot import take_turn
 from reconciler.worker.spec import ReleaseSpec, WorkerSockets
 from reconciler.worker.zygote import Forked, Zygotes
@@ -54,6 +55,7 @@ class Crew:
         self.last_exit: Exit | None = None
         self.start_failure: Failure | None = None
         """Why the last try to replace a worker failed."""
+        self.processes = Processes(spec, zygotes)
         self.on_change: Callable[[Crew], None] = lambda _crew: None
         """Told when workers came, went, or gave up; whoever holds the table listens."""
         self.on_trouble: Callable[[Crew], None] = lambda _crew: None
@@ -63,6 +65,7 @@ class Crew:
         self._sockets = sockets
         self._numbers: Iterator[int] = itertools.count(used + 1)
         self._keepers: set[asyncio.Task[None]] = set()
+        self._candidate = False
 
     @property
     def ready(self) -> list[Worker]:
@@ -74,15 +77,18 @@ class Crew:
 
     @property
     def in_trouble(self) -> bool:
-        """Something of its workers' ends is worth telling."""
-        return self.crash_looping or (self.is_out_of_memory and bool(self._recent_crashes()))
+        """Something of its workers' ends, or its processes', is worth telling."""
+        has_looped = self.crash_looping or self.processes.crash_looping is not None
+        return has_looped or (self.is_out_of_memory and bool(self._recent_crashes()))
 
     @property
     def is_out_of_memory(self) -> bool:
         return self.last_exit is not None and self.last_exit.out_of_memory
 
-    async def start(self) -> None:
+    async def start(self, *, candidate: bool = False) -> None:
         """Start every replica and wait until all are ready; if one fails, leave nothing behind."""
+        check_commands(self.spec)
+        self._candidate = candidate
         starts = [asyncio.create_task(self._start_one()) for _ in range(self.spec.replicas)]
         try:
             await asyncio.gather(*starts)
@@ -102,6 +108,17 @@ class Crew:
             self._spawn_keeper(self._keep_adopted(worker))
         for _ in range(self.spec.replicas - len(self.workers)):
             self._spawn_keeper(self._make_up(slots))
+
+    def take_over(self) -> None:
+        """It has the traffic: from now on its further commands run, too."""
+        self._candidate = False
+        for worker in self.workers:
+            worker.promote()
+        self.processes.start()
+
+    def stand_down(self) -> None:
+        """Another has the traffic."""
+        self.processes.stop()
 
     def park(self) -> None:
         """Serve nobody from now on, and be ready to."""
@@ -123,11 +140,18 @@ class Crew:
     def retire(self) -> Coroutine[Any, Any, list[Worker]]:
         """Tell every worker, at once, to finish and go; then wait. Gives them, for what their drain had to cut."""
         self._leave()
-        workers = list(self.workers)
-        return self._see_off(workers, [worker.retire(self.spec.drain) for worker in workers])
+        workers, stopping = list(self.workers), self.processes.stop()
+        return self._see_off(workers, [worker.retire(self.spec.drain) for worker in workers], stopping)
 
-    async def _see_off(self, workers: list[Worker], leaving: Iterable[Coroutine[Any, Any, Exit]]) -> list[Worker]:
+    async def _see_off(
+        self,
+        workers: list[Worker],
+        leaving: Iterable[Coroutine[Any, Any, Exit]],
+        stopping: "asyncio.Task[None] | None",
+    ) -> list[Worker]:
         self._record(workers, await asyncio.gather(*leaving))
+        if stopping is not None:
+            await asyncio.wait([stopping])
         return workers
 
     async def discard(self) -> None:
@@ -157,7 +181,7 @@ class Crew:
         worker = None
         try:
             zygote = await self._zygotes.of(spec.environment, spec.python)
-            process = await zygote.fork(spec, worker_id, sockets)
+            process = await zygote.fork(spec, worker_id, sockets, candidate=self._candidate)
             self._ledger.forked(worker_id, process)
             worker = Worker(worker_id, spec.release, sockets, process.pid, process.started, started_at=began_at)
             self.workers.append(worker)
@@ -257,8 +281,8 @@ class Crew:
 class Engine(Protocol):
     """Whatever can make a release run."""
 
-    async def start(self, spec: ReleaseSpec, *, used: int = 0) -> Crew:
-        """`used` is the last number that a worker of this release ever had."""
+    async def start(self, spec: ReleaseSpec, *, used: int = 0, candidate: bool = False) -> Crew:
+        """`used` is the last number that a worker of this release ever had; a candidate is yet to be proved."""
 
 
 class LocalEngine:
@@ -273,9 +297,9 @@ class LocalEngine:
         """A crew that has not started; `used` is the last number that a worker of this release ever had."""
         return Crew(spec, self._zygotes, self._ledger, self._sockets, used)
 
-    async def start(self, spec: ReleaseSpec, *, used: int = 0) -> Crew:
+    async def start(self, spec: ReleaseSpec, *, used: int = 0, candidate: bool = False) -> Crew:
         crew = self.crew(spec, used=used)
-        await crew.start()
+        await crew.start(candidate=candidate)
         return crew
 
 

@@ -11,14 +11,15 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
 from reconciler.model.failure import Failure, Reason, Stalled
 from reconciler.model.names import ReleaseId, WorkerId
 from reconciler.model.problem import Problem
+from reconciler.model.run import Outcome, RunState
 from reconciler.model.status import WorkerState
 from reconciler.model.watch import Answers
 from reconciler.worker.exit import Exit
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 
 EXIT_KNOWN_WITHIN = 2.0
 LAST_WORDS = 0.2
+SAYS_WITHIN = 5.0
+"""What a worker may take beyond a call's time to say that it is over."""
 FAREWELL = 6.0
 """A worker hangs up before it runs what its service registered for the end; its own limit for that is shorter."""
 GRACE = 15.0
@@ -43,10 +46,14 @@ class Cut:
     requests: int = 0
     tasks: int = 0
     websockets: int = 0
+    calls: int = 0
 
     @property
     def total(self) -> int:
-        return self.requests + self.tasks + self.websockets
+        return self.requests + self.tasks + self.websockets + self.calls
+
+
+CUT = tuple(field.name for field in fields(Cut))
 
 
 @dataclass(slots=True, eq=False)
@@ -61,6 +68,11 @@ class Worker:
     modules: tuple[str, ...] = ()
     cut: Cut = Cut()
     failure: Failure | None = None
+    calling: frozenset[str] = frozenset()
+    """Runs that it was busy with when this control met it."""
+    _called: dict[str, "asyncio.Future[Outcome]"] = field(default_factory=dict)
+    _leaving: bool = False
+    """It was asked to finish what it began."""
     _heard: bool = False
     _asked: "deque[asyncio.Future[Answers]]" = field(default_factory=deque)
     """Who waits for its counts, in the order of asking, which is that of its answers."""
@@ -127,9 +139,11 @@ class Worker:
 
     def park(self, drain: float) -> None:
         """Finish what it began and give every connection back, as if retired; but stay, it may be needed again."""
+        self._leaving = True
         self._tell({"op": "park", "drain": drain})
 
     def resume(self) -> None:
+        self._leaving = False
         self._tell({"op": "resume"})
 
     async def answers(self, within: float = 2.0) -> Answers:
@@ -145,8 +159,46 @@ class Worker:
         except TimeoutError:
             return Answers()
 
+    def promote(self) -> None:
+        """Its release has got the traffic."""
+        self._tell({"op": "promote"})
+
+    async def call(self, run: str, function: str, arguments: Mapping[str, Any], timeout: float) -> Outcome:
+        """Have a function of the service called, under the id of a run."""
+        self._tell({"op": "call", "run": run, "call": function, "arguments": dict(arguments), "timeout": timeout})
+        return await self.called(run, timeout)
+
+    def knows(self, run: str) -> bool:
+        """Whether a call is under way here, or came to its end while nobody listened."""
+        return run in self.calling or run in self._called
+
+    async def called(self, run: str, timeout: float) -> Outcome:
+        """What became of a call, whoever asked for it."""
+        told = self._outcome(run)
+        either: list[asyncio.Future[Any]] = [told, self._gone]
+        try:
+            await asyncio.wait(either, timeout=timeout + SAYS_WITHIN, return_when=asyncio.FIRST_COMPLETED)
+            if told.done():
+                return told.result()
+            if self._gone.done():
+                return self._ended_in_a_call(self._gone.result())
+            return Outcome(RunState.TIMED_OUT, f"it took longer than {timeout:g} s, and its worker does not answer")
+        finally:
+            self._called.pop(run, None)
+
+    def _ended_in_a_call(self, end: Exit) -> Outcome:
+        if self._leaving:
+            return Outcome(RunState.INTERRUPTED, "its release had to go before it was done")
+        return Outcome(RunState.FAILED, f"its worker {end}")
+
+    def _outcome(self, run: str) -> "asyncio.Future[Outcome]":
+        if run not in self._called:
+            self._called[run] = asyncio.get_running_loop().create_future()
+        return self._called[run]
+
     def retire(self, drain: float) -> Coroutine[Any, Any, Exit]:
         """Ask it, at once, to finish what it began and go; then wait: after the drain and its grace it is made to."""
+        self._leaving = True
         self._tell({"op": "retire", "drain": drain})
         return self._gone_after(drain)
 
@@ -228,6 +280,12 @@ class Worker:
                 counted = self._asked.popleft()
                 if not counted.done():
                     counted.set_result(Answers(int(message.get("requests", 0)), int(message.get("failed", 0))))
+            case "calls":
+                self.calling = frozenset(map(str, message.get("running", ())))
+            case "called":
+                outcome = self._outcome(str(message["run"]))
+                if not outcome.done():
+                    outcome.set_result(_outcome_of(message))
 
     def _enter(self, message: Message) -> None:
         match message.get("state"):
@@ -241,7 +299,12 @@ class Worker:
                 self.failure = _failure(self.release, message)
             case "stopped":
                 cut = message.get("cut") or {}
-                self.cut = Cut(**{name: int(cut.get(name, 0)) for name in ("requests", "tasks", "websockets")})
+                self.cut = Cut(**{name: int(cut.get(name, 0)) for name in CUT})
+
+
+def _outcome_of(message: Message) -> Outcome:
+    detail = message.get("detail")
+    return Outcome(RunState(message["state"]), str(message.get("message", "")), str(detail) if detail else None)
 
 
 async def _exit_of(zygote: Zygote | None, worker: WorkerId) -> Exit:

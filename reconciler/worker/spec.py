@@ -1,5 +1,6 @@
 """What a worker has to know to run a release: frozen, made by control, sent to the zygote."""
 
+import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from typing import Any
 from reconciler.model.names import EnvironmentId, ReleaseId, ServiceName, WorkerId
 
 OUTPUT_LIMIT = 8 << 20
+CANDIDATE = "RECONCILER_CANDIDATE"
+"""In the environment of a worker while its release has not got the traffic; `inside/worker.py` takes it out again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,10 @@ class ReleaseSpec:
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Names and values of what nobody but the worker may read: never shown, logged or written down."""
+    calls: tuple[str, ...] = ()
+    """Functions that cron will ask its workers for."""
+    processes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Further commands, by name."""
     output: Path
     limits: Limits = Limits()
     replicas: int = 1
@@ -60,7 +67,23 @@ class WorkerSockets:
         self.private.unlink(missing_ok=True)
 
 
-def fork_message(spec: ReleaseSpec, worker: WorkerId, sockets: WorkerSockets) -> dict[str, Any]:
+def fork_message(
+    spec: ReleaseSpec, worker: WorkerId, sockets: WorkerSockets, *, candidate: bool = False
+) -> dict[str, Any]:
+    environ = {CANDIDATE: "1"} if candidate else {}
+    return _message(
+        spec, worker, socket=str(sockets.control), private=str(sockets.private), environ={**spec.environ, **environ}
+    )
+
+
+def command_message(spec: ReleaseSpec, process: WorkerId, name: str) -> dict[str, Any]:
+    """The same for a further command of the release, which imports what a worker would."""
+    found = {"PYTHONPATH": os.pathsep.join(map(str, (spec.code, *spec.path))), "PYTHONUNBUFFERED": "1"}
+    environ = {**found, **spec.environ, "RECONCILER_PROCESS": name}
+    return _message(spec, process, environ=environ, command=list(spec.processes[name]))
+
+
+def _message(spec: ReleaseSpec, worker: WorkerId, **more: Any) -> dict[str, Any]:
     return {
         "op": "fork",
         "spec": {
@@ -68,13 +91,12 @@ def fork_message(spec: ReleaseSpec, worker: WorkerId, sockets: WorkerSockets) ->
             "release": spec.release,
             "service": spec.service,
             "revision": spec.revision,
-            "socket": str(sockets.control),
-            "private": str(sockets.private),
+            "socket": "",
+            "private": "",
             "code": str(spec.code),
             "path": [str(folder) for folder in spec.path],
             "entry": spec.entry,
             "prefix": spec.prefix,
-            "environ": dict(spec.environ),
             "secrets": dict(spec.secrets),
             "output": str(spec.output),
             "output_limit": OUTPUT_LIMIT,
@@ -82,5 +104,7 @@ def fork_message(spec: ReleaseSpec, worker: WorkerId, sockets: WorkerSockets) ->
             "body_limit": spec.limits.body,
             "request_limit": spec.request_timeout,
             "drain": spec.drain,
+            "calls": list(spec.calls),
+            **more,
         },
     }

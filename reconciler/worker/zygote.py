@@ -22,7 +22,7 @@ from reconciler.model.failure import Failure, Reason, Stalled, Wait
 from reconciler.model.names import EnvironmentId, WorkerId
 from reconciler.worker.exit import Exit
 from reconciler.worker.lines import Lines, Message
-from reconciler.worker.spec import ReleaseSpec, WorkerSockets, fork_message
+from reconciler.worker.spec import ReleaseSpec, WorkerSockets, command_message, fork_message
 
 T = TypeVar("T")
 
@@ -49,10 +49,17 @@ class Forked:
 
     def kill(self) -> None:
         """End it now, if the pid still names the process that was started."""
+        self._send(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self._send(signal.SIGTERM)
+
+    def _send(self, number: signal.Signals) -> None:
         # 0 and -1 would be everybody.
         if self.pid > 1 and start_time(self.pid) == self.started:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
+                os.kill(self.pid, number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +96,30 @@ class Zygote:
         self._process = process
         self._diary = diary
         self._forks: dict[WorkerId, asyncio.Future[Forked]] = {}
-        self._unwanted: dict[WorkerId, WorkerSockets] = {}
+        self._unwanted: dict[WorkerId, WorkerSockets | None] = {}
         """Asked for by somebody who did not wait for the answer."""
         self._exits: dict[WorkerId, asyncio.Future[Exit]] = {}
         self._learnt: set[str] = set()
         self._greeting: asyncio.Future[Mapping[WorkerId, int]] = asyncio.get_running_loop().create_future()
         self._listening = asyncio.create_task(self._listen())
 
-    async def fork(self, spec: ReleaseSpec, worker: WorkerId, sockets: WorkerSockets) -> Forked:
+    async def fork(
+        self, spec: ReleaseSpec, worker: WorkerId, sockets: WorkerSockets, *, candidate: bool = False
+    ) -> Forked:
         """A new worker. Whoever is cancelled while it waits for one leaves none behind."""
+        return await self._fork(worker, fork_message(spec, worker, sockets, candidate=candidate), sockets)
+
+    async def run(self, spec: ReleaseSpec, process: WorkerId, name: str) -> Forked:
+        """A further command of a release, under a name that no process had before."""
+        return await self._fork(process, command_message(spec, process, name), None)
+
+    async def _fork(self, worker: WorkerId, message: Message, sockets: WorkerSockets | None) -> Forked:
         if not self.alive:
             raise self._has_ended()
         answer: asyncio.Future[Forked] = asyncio.get_running_loop().create_future()
         self._forks[worker] = answer
         try:
-            self._lines.send(fork_message(spec, worker, sockets))
+            self._lines.send(message)
             async with asyncio.timeout(START_TIMEOUT):
                 return await answer
         except TimeoutError:
@@ -176,12 +192,13 @@ class Zygote:
             detail=self._diary.tail(),
         )
 
-    def _disown(self, worker: WorkerId, sockets: WorkerSockets, answer: "asyncio.Future[Forked]") -> None:
+    def _disown(self, worker: WorkerId, sockets: WorkerSockets | None, answer: "asyncio.Future[Forked]") -> None:
         if not answer.done() or answer.cancelled():
             self._unwanted[worker] = sockets
         elif answer.exception() is None:
             answer.result().kill()
-            sockets.unlink()
+            if sockets is not None:
+                sockets.unlink()
 
     def _take(self, message: Message) -> None:
         worker = WorkerId(str(message.get("worker", "")))
@@ -200,9 +217,10 @@ class Zygote:
                 _settle(self.exit_of(worker), Exit(int(message["status"]), bool(message.get("out_of_memory"))))
 
     def _born(self, worker: WorkerId, process: Forked) -> None:
-        if (sockets := self._unwanted.pop(worker, None)) is not None:
+        if worker in self._unwanted:
             process.kill()
-            sockets.unlink()
+            if (sockets := self._unwanted.pop(worker)) is not None:
+                sockets.unlink()
         elif (fork := self._forks.get(worker)) is not None:
             _settle(fork, process)
 

@@ -28,6 +28,7 @@ from reconciler.model.status import (
     ProblemStatus,
     ReleaseDetail,
     ReleaseStatus,
+    RunStatus,
     ServiceStatus,
     SourceStatus,
     SyncStatus,
@@ -127,6 +128,22 @@ def failing(name: str) -> ServiceStatus:
     )
 
 
+def run(name: str, state: Any = "done") -> RunStatus:
+    return RunStatus(
+        id=f"{name}.tidy.20260102T0304Z",
+        job="tidy",
+        cause="schedule",
+        actor=None,
+        state=state,
+        release=f"{name}-1",
+        scheduled_at=SINCE,
+        started_at=SINCE,
+        finished_at=None if state == "running" else SINCE,
+        late=0.25,
+        message="answered 200",
+    )
+
+
 def sync(number: int, state: Any = "done", *actions: ActionStatus, **changes: Any) -> SyncStatus:
     given = {"id": f"sync-{number}", "trigger": "person", "revision": REVISION, "requested_at": SINCE}
     return SyncStatus(**{**given, "state": state, "actions": actions, "kept": 3, **changes})
@@ -156,6 +173,14 @@ class Wishes:
     async def test(self, name: str) -> Report:
         self._taken("restart", name)
         return FAILED if name == "red" else PASSED
+
+    async def run(self, name: str, job: str, actor: str) -> RunStatus:
+        if job != "tidy":
+            raise Unknown(f"{name} has no job {job}")
+        if name == "red":
+            raise Refusal("tidy of red is running")
+        self._taken("restart", name)
+        return run(name, "running")
 
     def _taken(
         self, action: Literal["rollback", "suspend", "resume", "restart"], name: str, to: str | None = None
@@ -295,6 +320,14 @@ class Still:
             ready=self.is_ready,
             started_at=SINCE,
         )
+
+    async def runs(self, name: str, job: str | None, limit: int, after: str | None) -> tuple[Sequence[RunStatus], int]:
+        found = [] if name not in (*self.all, "gone") or job == "other" else [run(name)]
+        return found, len(found)
+
+    async def run(self, name: str, run_id: str) -> RunStatus | None:
+        known = run(name)
+        return known if known.id == run_id else None
 
     def services(self) -> Sequence[ServiceStatus]:
         return tuple(self.all.values())

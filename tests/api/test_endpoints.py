@@ -20,6 +20,8 @@ KNOWN = {
     "{sync}": "sync-1",
     "{token}": "0123456789ab",
     "{release}": "tasks-1",
+    "{run}": "tasks.tidy.20260102T0304Z",
+    "{job}": "tidy",
     "{before}": "tasks-1",
     "{after}": "tasks-2",
     "{provider}": "github",
@@ -241,3 +243,22 @@ def test_the_condition_filter_needs_the_status_it_names() -> None:
     platform = Still(service("one", condition("Ready", "False", "StartFailed", "No.")), service("two"))
     page = get(platform, "/v1/services?condition=Ready=False").json()
     assert [item["name"] for item in page["items"]] == ["one"]
+
+
+def test_runs_are_told_and_begun() -> None:
+    async def scenario() -> None:
+        async with client(small()) as asked:
+            told = (await asked.get("/v1/services/tasks/runs", params={"job": "tidy"})).json()
+            assert (told["total"], told["items"][0]["late"]) == (1, 0.25)
+            assert (await asked.get("/v1/services/tasks/runs", params={"job": "other"})).json()["items"] == []
+            # What is gone keeps its history; what never was has none.
+            assert (await asked.get("/v1/services/gone/runs")).status_code == 200
+            assert (await asked.get("/v1/services/never/runs")).status_code == 404
+            begun = await asked.post("/v1/services/tasks/cron/tidy/run")
+            assert (begun.status_code, begun.json()["state"]) == (202, "running")
+            assert (await asked.get(f"/v1/services/tasks/runs/{begun.json()['id']}")).json()["state"] == "done"
+            assert (await asked.get("/v1/services/tasks/runs/tasks.other")).status_code == 404
+            assert (await asked.post("/v1/services/tasks/cron/nothing/run")).status_code == 404
+            assert (await asked.post("/v1/services/red/cron/tidy/run")).status_code == 409
+
+    asyncio.run(scenario())

@@ -13,12 +13,14 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from reconciler.model.status import JobStatus, ProcessStatus
 from tests.api.asking import TOKEN
-from tests.api.platform import Still, condition, failing, service, sync
+from tests.api.platform import Still, condition, failing, run, service, sync
 from tests.api.test_logs import record
 from tests.cli.running import environment, executed, reconciler, served
 from tests.waiting import until_sync
@@ -99,6 +101,49 @@ def test_status_of_one_service_says_where_it_fails(platform: Still, data: Path) 
         "Went live",
     ):
         assert text in done.stdout
+
+
+def test_jobs_and_processes_are_told_with_a_service_and_in_a_list(platform: Still, data: Path) -> None:
+    last = run("tasks", "failed").model_copy(update={"message": f"answered 500 {EVIL}"})
+    job = JobStatus(
+        name="tidy",
+        schedule="0 2 * * *",
+        timezone="Europe/Madrid",
+        does="POST /tidy",
+        next=datetime.now(UTC) + timedelta(hours=3, minutes=1),
+        running=None,
+        waiting=0,
+        last=last,
+        outcomes=("done", "skipped", "failed"),
+        missed=2,
+    )
+    process = ProcessStatus(
+        name="worker",
+        command="celery worker",
+        state="backoff",
+        pid=None,
+        started_at=None,
+        restarts=4,
+        last_exit="exited with status 1",
+    )
+    platform.all["tasks"] = service("tasks", cron=(job,), processes=(process,))
+    shown = reconciler("status", "tasks", "--data", str(data)).stdout
+    assert "worker, backoff, pid -, restarted 4 times, exited with status 1" in shown
+    assert "tidy, 0 2 * * * Europe/Madrid, failed" in shown
+    listed = reconciler("cron", "list", "--data", str(data)).stdout
+    for words in ("tasks", "tidy", "next in 3 h", "✓-✗", "0.2 s late", "2 missed", "failed", "answered 500"):
+        assert words in listed, listed
+    assert "\x1b]0" not in listed
+    assert json.loads(reconciler("cron", "list", "tasks", "--json", "--data", str(data)).stdout)[0]["name"] == "tidy"
+    assert reconciler("cron", "list", "notes", "--data", str(data)).stdout == "no jobs\n"
+
+
+def test_a_job_that_is_run_by_hand_is_waited_for_or_not(platform: Still, data: Path) -> None:
+    waited = reconciler("cron", "run", "tasks", "tidy", "--data", str(data))
+    assert (waited.returncode, "done: answered 200 (0.0 s)" in waited.stdout) == (0, True), waited
+    begun = reconciler("cron", "run", "tasks", "tidy", "--no-wait", "--data", str(data))
+    assert (begun.returncode, begun.stdout) == (0, "… tasks.tidy.20260102T0304Z running\n")
+    assert reconciler("cron", "run", "tasks", "nothing", "--data", str(data)).returncode == 2
 
 
 def test_status_as_json_is_the_api_word_for_word(platform: Still, data: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import websockets.sync.client
 
 from tests.end_to_end import samples
-from tests.end_to_end.platform import ROOT, Platform
+from tests.end_to_end.platform import ROOT, Platform, eventually
 
 NAMES = sorted(path.parent.name for path in (ROOT / "services").glob("*/service.yaml"))
 
@@ -101,3 +101,15 @@ def test_a_whole_application_keeps_its_middleware(gallery: Platform) -> None:
 def test_shared_code_is_found(gallery: Platform) -> None:
     offer = gallery.services.post("/api/quote/offers", json=[{"title": "Nail", "quantity": 1, "cents": 50}])
     assert offer.json()["vat"] == "0.10 EUR"
+
+
+def test_a_scheduler_of_its_own_works_once_the_release_serves_and_jobs_run_beside_it(gallery: Platform) -> None:
+    eventually(lambda: gallery.services.get("/api/digest/seen").json()["work"] > 0, what="work")
+    told = {}
+    for job in ("nightly", "prune"):
+        begun = gallery.control.post(f"/v1/services/digest/cron/{job}/run").raise_for_status().json()["id"]
+        place = f"/v1/services/digest/runs/{begun}"
+        eventually(lambda: gallery.control.get(place).json()["finished_at"], what=f"the end of {job}")  # noqa: B023
+        told[job] = gallery.control.get(place).json()["message"]
+    assert told == {"nightly": "answered 200", "prune": "returned 0"}
+    assert gallery.services.get("/api/digest/summaries").json()[-1]["work"] > 0

@@ -378,7 +378,7 @@ def test_what_a_dead_gateway_had_sent_is_answered_when_the_drain_ends() -> None:
             # Between the drain's last look and its end.
             send_connection(ours, accepted.fileno(), GET)
             ours.close()
-            await Drain(busy, busy.gateways).carry_out(lambda: 0.0)
+            await Drain(busy, busy.gateways, None).carry_out(lambda: 0.0)
             accepted.close()
             assert (await read(client)).startswith(b"HTTP/1.1 503 ")
 
@@ -390,7 +390,7 @@ def test_what_waits_to_go_back_at_the_end_of_a_drain_is_counted() -> None:
         busy.gateways = Gateways(busy)
         held = shared(busy)
         held.unread = GET
-        cut = await Drain(busy, busy.gateways).carry_out(lambda: 0.0)
+        cut = await Drain(busy, busy.gateways, None).carry_out(lambda: 0.0)
         assert cut["requests"] == 1
         assert (await read(client)).startswith(b"HTTP/1.1 503 ")
 

@@ -30,7 +30,7 @@ def test_a_router_becomes_a_service_that_answers_below_its_prefix(zygote: Zygote
     assert worker.get("/openapi.json").json["servers"] == [{"url": "/api/tasks"}]
     worker.retire()
     assert worker.wire.next("state", state="draining")
-    assert worker.stopped() == {"requests": 0, "tasks": 0, "websockets": 0}
+    assert worker.stopped() == {"requests": 0, "tasks": 0, "websockets": 0, "calls": 0}
     assert worker.exited() == 0
     assert not Path(worker.spec["private"]).exists()
 

@@ -480,7 +480,7 @@ def test_a_websocket_lives_until_the_drain_deadline_and_closes_with_1012(gateway
     client.send(frame(b"still here"))
     assert read_frame(client) == (1, b"STILL HERE")
     assert read_frame(client) == (8, (1012).to_bytes(2, "big"))
-    assert worker.stopped() == {"requests": 0, "tasks": 0, "websockets": 1}
+    assert worker.stopped() == {"requests": 0, "tasks": 0, "websockets": 1, "calls": 0}
     assert worker.exited() == 0
 
 
@@ -509,7 +509,7 @@ def test_at_retirement_idle_connections_go_back_and_live_on(gateway: Gateway, wo
     for sock, unread in returned:
         sock.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(unread), unread))
     assert {client.answer().status for client in clients} == {200}
-    assert worker.stopped() == {"requests": 0, "tasks": 0, "websockets": 0}
+    assert worker.stopped() == {"requests": 0, "tasks": 0, "websockets": 0, "calls": 0}
     assert worker.exited() == 0
 
 
@@ -547,7 +547,7 @@ def test_at_retirement_what_was_begun_is_finished(gateway: Gateway, worker: Work
     assert slow.answer().json == "done"
     # Read by the retiring worker, to be answered by the next release.
     assert gateway.returned()[1] == get("/api/tasks/hello")
-    assert worker.stopped() == {"requests": 0, "tasks": 0, "websockets": 0}
+    assert worker.stopped() == {"requests": 0, "tasks": 0, "websockets": 0, "calls": 0}
 
 
 def test_at_retirement_a_response_is_written_to_its_end_first(gateway: Gateway, worker: Worker) -> None:
@@ -577,7 +577,7 @@ def test_what_outlives_the_drain_is_cut_and_counted(gateway: Gateway, worker: Wo
     stream = gateway.client(get("/api/tasks/events"))
     next(iter_chunks(stream))
     worker.retire(drain=0.1)
-    assert worker.stopped() == {"requests": 2, "tasks": 1, "websockets": 0}
+    assert worker.stopped() == {"requests": 2, "tasks": 1, "websockets": 0, "calls": 0}
     assert worker.exited() == 0
 
 

@@ -198,11 +198,6 @@ def test_a_mistake_is_explained(text: str, code: str, says: str) -> None:
         ("access", "access: {auth: token}"),
         ("sleep", "sleep: 15m"),
         ("secrets", "secrets: [SUPABASE_URL, {name: A, from: 'env:B', optional: true}]"),
-        (
-            "cron",
-            "cron: [{name: nightly, schedule: '0 2 * * *', timezone: Europe/Madrid, request: POST /jobs/nightly}]",
-        ),
-        ("processes", "processes: {worker: celery -A tasks worker}"),
     ],
 )
 def test_what_is_not_built_yet_is_refused_by_name(field: str, text: str) -> None:

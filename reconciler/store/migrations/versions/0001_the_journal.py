@@ -94,6 +94,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_keeper")),
     )
     op.create_table(
+        "jobs",
+        sa.Column("service", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("times", sa.Text(), nullable=False),
+        sa.Column("settled", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("forgotten", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("missed", sa.Integer(), nullable=False),
+        sa.Column("gone_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("service", "name", name=op.f("pk_jobs")),
+    )
+    op.create_table(
         "numbers",
         sa.Column("service", sa.String(length=64), nullable=False),
         sa.Column("last", sa.Integer(), nullable=False),
@@ -140,6 +151,29 @@ def upgrade() -> None:
         sa.Column("master", sa.String(length=32), nullable=True),
         sa.PrimaryKeyConstraint("name", "version", name=op.f("pk_secrets")),
     )
+    op.create_table(
+        "runs",
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("id", sa.String(length=128), nullable=False),
+        sa.Column("service", sa.String(length=64), nullable=False),
+        sa.Column("job", sa.String(length=64), nullable=False),
+        sa.Column("cause", sa.Text(), nullable=False),
+        sa.Column("actor", sa.Text(), nullable=True),
+        sa.Column("scheduled_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("release", sa.String(length=96), nullable=True),
+        sa.Column("began_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("message", sa.Text(), nullable=True),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_runs")),
+        sa.UniqueConstraint("id", name=op.f("uq_runs_id")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(op.f("ix_runs_service_number"), "runs", ["service", "number"], unique=False)
+    op.create_index(op.f("ix_runs_service_job_number"), "runs", ["service", "job", "number"], unique=False)
+    op.create_index(op.f("ix_runs_state"), "runs", ["state"], unique=False)
     op.create_table(
         "source",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),

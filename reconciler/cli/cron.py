@@ -1,0 +1,118 @@
+"""`reconciler cron list|run`: the jobs of a running server, and one of them by hand."""
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from reconciler.cli.server import DATA, DataOption, JsonOption, Server, find, segment
+from reconciler.cli.terminal import Cell, ago, paint, safe, say, say_table
+
+Job = dict[str, Any]
+Run = dict[str, Any]
+
+LOOKED_EVERY = 0.1
+UNDER_WAY = ("queued", "intended", "running")
+MARKS = {"done": ("✓", "green"), "skipped": ("-", "dim")}
+BAD = ("✗", "red")
+GOING = ("…", "blue")
+
+
+def add_to(app: typer.Typer) -> None:
+    group = typer.Typer(help="The jobs that run at their times.", no_args_is_help=True)
+    group.command("list")(list_jobs)
+    group.command("run")(run)
+    app.add_typer(group, name="cron")
+
+
+def list_jobs(
+    name: Annotated[str | None, typer.Argument(help="The jobs of one service.", show_default="all services")] = None,
+    data: DataOption = DATA,
+    as_json: JsonOption = False,
+) -> None:
+    """Say when each job is due next, how its last runs ended, and how late the last one began."""
+    server = find(data)
+    services = [server.get(f"/v1/services/{segment(name)}")] if name else server.items("/v1/services")
+    jobs = [{"service": service["name"], **job} for service in services for job in service["cron"]]
+    if as_json:
+        say(json.dumps(jobs, indent=2))
+    elif jobs:
+        say_table([_row(job) for job in jobs])
+    else:
+        say("no jobs")
+
+
+def run(
+    service: Annotated[str, typer.Argument(help="The service.")],
+    job: Annotated[str, typer.Argument(help="The job.")],
+    data: DataOption = DATA,
+    wait: Annotated[bool, typer.Option(help="Wait for its end.")] = True,
+) -> None:
+    """Run a job once, now. Exit code 1 when it does not end well."""
+    server = find(data)
+    told = server.post(f"/v1/services/{segment(service)}/cron/{segment(job)}/run")
+    if not wait:
+        say(f"{paint(*GOING)} {safe(told['id'])} {safe(told['state'])}")
+        return
+    told = _end_of(server, service, told)
+    mark, colour = MARKS.get(told["state"], BAD)
+    say(f"{paint(mark, colour)} {safe(told['id'])} {safe(told['state'])}: {safe(told['message'] or '')}{_took(told)}")
+    for line in (told["detail"] or "").splitlines():
+        say("  " + paint(safe(line), "dim"))
+    raise typer.Exit(0 if told["state"] == "done" else 1)
+
+
+def _end_of(server: Server, service: str, told: Run) -> Run:
+    while told["state"] in UNDER_WAY:
+        time.sleep(LOOKED_EVERY)
+        told = server.get(f"/v1/services/{segment(service)}/runs/{segment(told['id'])}")
+    return told
+
+
+def _row(job: Job) -> tuple[Cell, ...]:
+    last, running = job["last"], job["running"]
+    mark, colour = GOING if running else MARKS.get(last["state"], BAD) if last else ("", "dim")
+    return (
+        Cell(mark, colour),
+        Cell(safe(job["service"]), "bold"),
+        Cell(safe(job["name"]), "bold"),
+        Cell(safe(f"{job['schedule']} {job['timezone']}")),
+        Cell(f"next {_until(job['next'])}"),
+        Cell(_outcomes(job), "dim"),
+        Cell(_how_late(running or last), "dim"),
+        Cell(f"{job['missed']} missed" if job["missed"] else "", "yellow"),
+        Cell(safe(_last_words(last)) if last and not running else ""),
+    )
+
+
+def _outcomes(job: Job) -> str:
+    """The last few, the newest last: one sign each."""
+    return "".join(MARKS.get(state, BAD)[0] for state in job["outcomes"]) or "never ran"
+
+
+def _how_late(run: Run | None) -> str:
+    return f"{run['late']:.1f} s late" if run is not None and run["late"] is not None else ""
+
+
+def _last_words(last: Run) -> str:
+    told = f"{last['state']} {ago(last['finished_at'] or last['scheduled_at'])}"
+    return told if last["state"] == "done" else f"{told}: {last['message']}"
+
+
+def _took(run: Run) -> str:
+    if not run["started_at"] or not run["finished_at"]:
+        return ""
+    taken = datetime.fromisoformat(run["finished_at"]) - datetime.fromisoformat(run["started_at"])
+    return f" ({taken.total_seconds():.1f} s)"
+
+
+def _until(moment: str | None) -> str:
+    if moment is None:
+        return "never"
+    seconds = max(0, int((datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds()))
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"in {seconds // size} {unit}"
+    return f"in {seconds} s"

@@ -1,0 +1,3 @@
+"""Cron: the jobs of the releases that serve, run at their times and never twice."""
+
+from reconciler.control.cron.cron import Cron as Cron

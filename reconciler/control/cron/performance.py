@@ -1,0 +1,111 @@
+"""One run, carried out by the release that is live when it begins: a request on its private socket, or a call in a
+worker.
+
+Says how it came to its end, whatever that was. An answer is read no further than its beginning tells, and a run that
+lasts when its release has to go is interrupted by the release, not by us.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC
+from typing import Protocol
+
+import httpx
+
+from reconciler.control.live import Live
+from reconciler.inside.redaction import Redactor
+from reconciler.model.job import Job
+from reconciler.model.run import Outcome, RunState
+from reconciler.store.rows import RunRow
+from reconciler.suite.exchange import HOST, connect
+from reconciler.worker.crew import Crew
+from reconciler.worker.process import Worker
+
+READY_WITHIN = 60.0
+LOOKED_EVERY = 0.02
+READ = 8 << 20
+"""Bytes of an answer after which it is not read any further."""
+SHOWN = 2_000
+"""Bytes of a bad answer that are kept."""
+DEATH_KNOWN_WITHIN = 1.0
+LEFT = Outcome(RunState.INTERRUPTED, "its release had to go before it was done")
+
+Serves = Callable[[], bool]
+
+
+class Perform(Protocol):
+    async def __call__(self, job: Job, run: RunRow, live: Live, serves: Serves) -> Outcome:
+        """Carry out a run; `serves` says whether that release still has the traffic."""
+
+
+async def perform(job: Job, run: RunRow, live: Live, serves: Serves) -> Outcome:
+    worker = await _ready(live.crew, run, min(job.timeout, READY_WITHIN))
+    if worker is None:
+        return Outcome(RunState.FAILED, f"no worker of {live.release} was ready")
+    if job.call is not None:
+        return await worker.call(run.id, job.call, job.arguments, job.timeout)
+    return await _request(worker, job, run, live, serves)
+
+
+async def _ready(crew: Crew, run: RunRow, within: float) -> Worker | None:
+    """One of the workers, another one for another run."""
+    deadline = asyncio.get_running_loop().time() + within
+    while not (ready := crew.ready):
+        if asyncio.get_running_loop().time() > deadline:
+            return None
+        await asyncio.sleep(LOOKED_EVERY)
+    return ready[hash(run.id) % len(ready)]
+
+
+async def _request(worker: Worker, job: Job, run: RunRow, live: Live, serves: Serves) -> Outcome:
+    method, path = (job.request or "").split(" ", 1)
+    headers = {
+        "X-Request-Id": run.id,
+        "X-Reconciler-Scheduled": run.scheduled_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "User-Agent": "reconciler-cron",
+        "Accept-Encoding": "identity",
+    }
+    try:
+        async with (
+            asyncio.timeout(job.timeout),
+            connect(str(worker.sockets.private)) as client,
+            client.stream(method, f"{HOST}{live.recipe.prefix}{path}", headers=headers) as response,
+        ):
+            return _judged(response, *await _beginning(response), Redactor(live.crew.spec.secrets.items()))
+    except TimeoutError:
+        return Outcome(RunState.TIMED_OUT, f"it took longer than {job.timeout:g} s")
+    except (httpx.TransportError, httpx.InvalidURL) as error:
+        return await _broken(worker, serves, error)
+
+
+async def _beginning(response: httpx.Response) -> tuple[bytes, bool]:
+    kept, size = b"", 0
+    async for chunk in response.aiter_raw():
+        kept += chunk[: max(0, 2 * SHOWN - len(kept))]
+        size += len(chunk)
+        if size > READ:
+            return kept, False
+    return kept, True
+
+
+def _judged(response: httpx.Response, beginning: bytes, is_whole: bool, redactor: Redactor) -> Outcome:
+    status = response.status_code
+    said = f"answered {status}" + ("" if is_whole else f", and more than {READ >> 20} MiB, which were not read")
+    if response.is_redirect:
+        place = redactor.cut(response.headers.get("location", ""), 200, "…")
+        return Outcome(RunState.FAILED, f"{said}, a redirect to {place}: write the path that it leads to")
+    if status < 400:
+        return Outcome(RunState.DONE, said)
+    return Outcome(RunState.FAILED, said, redactor.cut(beginning.decode(errors="replace"), SHOWN, "…") or None)
+
+
+async def _broken(worker: Worker, serves: Serves, error: Exception) -> Outcome:
+    """The connection ended without a whole answer: cut by a drain, or by the death of the worker."""
+    if not serves():
+        return LEFT
+    try:
+        async with asyncio.timeout(DEATH_KNOWN_WITHIN):
+            end = await worker.gone()
+    except TimeoutError:
+        return Outcome(RunState.FAILED, f"it closed the connection without a whole answer ({error or 'reset'})")
+    return Outcome(RunState.FAILED, f"its worker {end}") if serves() else LEFT
