@@ -24,11 +24,13 @@ app.include_router(router, prefix="/api/tasks")
 
 
 @contextmanager
-def running(files: Mapping[str, str] | None = None, *, within: float = 300) -> Iterator[Platform]:
+def running(
+    files: Mapping[str, str] | None = None, *, within: float = 300, variables: Mapping[str, str] | None = None
+) -> Iterator[Platform]:
     """A platform in a temporary folder, live."""
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     try:
-        with Platform(folder) as platform:
+        with Platform(folder, variables=variables or {}) as platform:
             platform.commit(files or {"services.yaml": PLATFORM, **service("tasks")})
             yield platform.start(ready_within=within)
     finally:
