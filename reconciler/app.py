@@ -142,7 +142,7 @@ async def serve(place: Place, settings: Settings, veil: Veil) -> int:
         await asyncio.wait([opening, stopping := asyncio.create_task(stop.wait())], return_when=FIRST_COMPLETED)
         tokens = Tokens(journal)
         await tokens.open()
-        announcer = Announcer(loop, feed, url(settings.host, settings.port))
+        announcer = Announcer(loop, feed, settings.public_url or url(settings.host, settings.port))
         remote = (
             Reception(mirror, Backend(mirror), loop, reader, announcer, gate.veil)
             if isinstance(mirror, Hosted)
@@ -255,7 +255,8 @@ def _followed(settings: Settings, folders: Folders) -> Mirror | Hosted:
     if settings.receive is None:
         folder = folders.mirrors / f"{_mirror_name(settings)}.git"
         return Mirror(settings.repository, settings.branch, folder, signers=signers)
-    address = f"{url(settings.host, settings.control_port)}/git/{settings.receive}.git"
+    control = (settings.dashboard_url or url(settings.host, settings.control_port)).rstrip("/")
+    address = f"{control}/git/{settings.receive}.git"
     return Hosted(folders.hosted, settings.receive, settings.branch, address, signers=signers)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reconciler.model.failure import Reason, Wait
+from reconciler.model.failure import Reason, Stalled, Wait
 from reconciler.model.names import ObjectId, Revision
 from reconciler.source.address import Address, check_branch
 from reconciler.source.commit import Commit, read_commit
@@ -75,6 +75,7 @@ class Hosted:
         except OSError as error:
             message = f"{self.folder} cannot be written: {error.strerror}. Look at the data folder."
             raise Wait(Reason.SOURCE_UNAVAILABLE, message) from error
+        await self._find_backend()
         if not self.folder.joinpath("HEAD").is_file():
             await self._run("init", "--quiet", "--bare", "--template=")
         await self._run("symbolic-ref", "HEAD", self.ref)
@@ -155,6 +156,14 @@ class Hosted:
         task = asyncio.create_task(work)
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
+
+    async def _find_backend(self) -> None:
+        """Some systems keep it in a package of its own, and then nobody could push."""
+        said = await self._git.run("--exec-path", seconds=SECONDS)
+        place = Path(said.out.decode("utf-8", "replace").strip())
+        if not said.well or not place.joinpath("git-http-backend").exists():
+            message = "git has no http-backend here, which --receive needs. Install it; Alpine calls it git-daemon."
+            raise Stalled(Reason.SOURCE_UNAVAILABLE, message)
 
     async def _run(self, *words: str) -> None:
         said = await self._git.run(*DURABLE, *words, seconds=SECONDS)

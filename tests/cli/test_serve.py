@@ -1,11 +1,15 @@
 """`reconciler serve` as a whole, over a repository that holds no service yet."""
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import urllib.request
 from pathlib import Path
+
+import pytest
 
 from reconciler.data_folder import Address, read_address
 from tests.cli.running import environment, executed
@@ -64,3 +68,31 @@ def is_ready(address: Address) -> bool:
 
 def children_of(parent: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--receive", "--port", "0", "."], "it cannot follow . too"),
+        (["--receive", "Tasks"], "'Tasks' is no name"),
+        (["--receive", "../x"], "is no name"),
+        (["--receive", "--branch=-x"], "cannot be followed"),
+    ],
+)
+def test_a_repository_that_cannot_be_hosted_is_one_clear_line(tmp_path: Path, words: list[str], told: str) -> None:
+    done = executed("serve", *words, "--data", str(tmp_path / "data"))
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done
+    assert told in done.stderr
+
+
+def test_a_git_without_its_backend_is_said_at_the_start(tmp_path: Path) -> None:
+    """As where it is a package of its own: here it is a git that says it is elsewhere."""
+    git_program = shutil.which("git")
+    wrapped = tmp_path / "bin" / "git"
+    wrapped.parent.mkdir()
+    wrapped.write_text(f'#!/bin/sh\ncase "$*" in *--exec-path) echo {tmp_path};; *) exec {git_program} "$@";; esac\n')
+    wrapped.chmod(0o755)
+    flags = ("--receive", "--port", "0", "--control-port", "0", "--data", str(tmp_path / "data"))
+    done = executed("serve", *flags, PATH=f"{wrapped.parent}:{os.environ['PATH']}")
+    assert done.returncode == 2, done
+    assert "git has no http-backend here" in done.stderr

@@ -64,7 +64,7 @@ def begin_push(platform: Platform, *refs: str) -> "subprocess.Popen[bytes]":
 
 def backends(platform: Platform) -> list[str]:
     """git processes that serve a client of this server."""
-    return [process.command for process in platform.family() if "git" in Path(process.command.split()[0]).name]
+    return [process.command for process in platform.family() if "git" in Path(process.command.partition(" ")[0]).name]
 
 
 def hosted(platform: Platform) -> Path:
