@@ -1,6 +1,5 @@
 """Webhooks through the real door: POSTs that a forge would send, and what comes of them."""
 
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import pytest
 from tests import webhooks
 from tests.end_to_end.platform import Platform, Told, eventually
 from tests.end_to_end.samples import PLATFORM, router, service
+from tests.end_to_end.telling import listed, resident, syncs
 from tests.webhooks import ENVIRON, SECRET, Hook
 
 SLOW = """
@@ -57,24 +57,9 @@ def ended(platform: Platform, number: str) -> Told:
     return told
 
 
-def syncs(platform: Platform) -> int:
-    return int(platform.control.get("/v1/syncs?limit=1").json()["total"])
-
-
 def asked_by_webhooks(platform: Platform, since: int) -> int:
     newest = platform.control.get(f"/v1/syncs?limit={syncs(platform) - since or 1}").json()["items"]
     return sum(sync["trigger"] == "webhook" for sync in newest)
-
-
-def listed(platform: Platform, count: int) -> list[Told]:
-    """The newest receipts, page after page."""
-    told: list[Told] = []
-    after = ""
-    while len(told) < count:
-        page = platform.control.get(f"/v1/webhooks?limit=500{after}").raise_for_status().json()
-        told += page["items"]
-        after = f"&after={page['next']}"
-    return told[:count]
 
 
 def settled(platform: Platform) -> None:
@@ -179,10 +164,6 @@ def test_a_burst_of_a_thousand_is_at_most_two_syncs_and_none_is_lost(forge: Plat
     assert asked_by_webhooks(forge, since=before) <= (4 if is_slow_machine else 2)
     assert all(receipt["sync"] for receipt in listed(forge, 1000))
     assert resident(control.pid) - memory < 40 * 2**20
-
-
-def resident(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_a_webhook_during_a_sync_is_answered_at_once_and_causes_the_next(forge: Platform) -> None:
