@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 from asyncio import FIRST_COMPLETED
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 import uvicorn
 
 from reconciler import log as terminal
-from reconciler.api import Access, build
+from reconciler.api import Access, Recogniser, build
 from reconciler.control.actions import Actions
 from reconciler.control.boot import Remains, close_interrupted_syncs
 from reconciler.control.commits import Commits
@@ -51,7 +51,7 @@ from reconciler.control.traffic import Traffic
 from reconciler.control.veil import Veil
 from reconciler.data_folder import read_admin_token
 from reconciler.environment import Environments
-from reconciler.heralds import tell_forge, tell_people
+from reconciler.heralds import recognise_jobs, tell_forge, tell_people
 from reconciler.listener import url
 from reconciler.model.failure import Failure
 from reconciler.model.webhook.doors import doors_from, known_secrets
@@ -163,7 +163,7 @@ async def serve(place: Place, settings: Settings, veil: Veil) -> int:
             announcer,
             cron,
         )
-        server = _server(overview, settings)
+        server = _server(overview, settings, (tokens, *recognise_jobs(stack, settings)))
         await tell_forge(stack, settings, mirror.address.location, feed, history)
         await tell_people(stack, settings, feed, journal, veil)
         tasks = [
@@ -216,9 +216,9 @@ class Server(uvicorn.Server):
         yield
 
 
-def _server(overview: Overview, settings: Settings) -> uvicorn.Server:
+def _server(overview: Overview, settings: Settings, recognisers: Sequence[Recogniser]) -> uvicorn.Server:
     hosts = (settings.host, *settings.allowed_hosts)
-    access = Access(read_admin_token(settings.data) or "", hosts, overview.keys)
+    access = Access(read_admin_token(settings.data) or "", hosts, recognisers)
     application = build(overview, access, doors_from(os.environ), settings.webhook_body)
     # A person's way in, worth something once; it may stay in a log.
     code = application.state.sign_in_code.text

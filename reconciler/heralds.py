@@ -15,6 +15,7 @@ from reconciler.control.spreading import spread, what_was_told
 from reconciler.control.telling import Telling
 from reconciler.control.veil import Veil
 from reconciler.forge import App, Links, Outbox, connect, locate
+from reconciler.forge.identity import ISSUER, Jobs, Keys, Trust
 from reconciler.listener import url
 from reconciler.misconfigured import Misconfigured
 from reconciler.notification.courier import Courier
@@ -25,6 +26,8 @@ from reconciler.store.journal import Journal
 log = logging.getLogger(__name__)
 
 TOKEN = "RECONCILER_FORGE_TOKEN"  # noqa: S105 - the name of a variable
+ISSUER_AT = "RECONCILER_ACTIONS_KEYS"
+"""Where the keys of jobs are fetched, for a GitHub of your own."""
 SAID_WITHIN = 2.0
 """How long the last words may take when control ends; the next control says what is left."""
 
@@ -59,6 +62,17 @@ async def tell_people(
     task = asyncio.create_task(spread(feed, couriers, news.topics, await what_was_told(journal)))
     stack.callback(task.cancel)
     log.info("people are told what fails  to=%s", ", ".join(map(str, news.destinations)))
+
+
+def recognise_jobs(stack: contextlib.AsyncExitStack, settings: Settings) -> tuple[Jobs, ...]:
+    """Jobs of the forge that may show who they are, where the operator named some."""
+    if not settings.trusted_jobs or settings.dashboard_url is None:
+        return ()
+    claims = dict(claim.split("=", 1) for claim in settings.trusted_jobs)
+    keys = Keys(os.environ.get(ISSUER_AT) or ISSUER)
+    fetching = asyncio.create_task(keys.run())
+    stack.callback(fetching.cancel)
+    return (Jobs(keys, Trust(settings.dashboard_url.rstrip("/"), claims)),)
 
 
 async def _end(tasks: "list[asyncio.Task[None]]", outbox: Outbox) -> None:

@@ -56,6 +56,8 @@ class Settings:
     supabase_url: str | None = None
     """Of the project that is told of releases, syncs and events."""
     supabase_key: str | None = field(default=None, repr=False)
+    trusted_jobs: tuple[str, ...] = ()
+    """Claims, each `name=value`, that a job of GitHub Actions must show to be let in."""
 
     def to_json(self) -> str:
         return json.dumps({**asdict(self), "data": str(self.data)})

@@ -3,8 +3,8 @@
 `build` makes the application; what it shows and does is asked of a `Platform`, which control implements.
 """
 
-from reconciler.api.access import Access
+from reconciler.api.access import Access, Recogniser
 from reconciler.api.application import build
 from reconciler.api.platform import Platform
 
-__all__ = ["Access", "Platform", "build"]
+__all__ = ["Access", "Platform", "Recogniser", "build"]

@@ -41,23 +41,23 @@ class Access:
         self,
         admin_token: str,
         hosts: Iterable[str] = (),
-        recogniser: Recogniser | None = None,
+        recognisers: Iterable[Recogniser] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.hosts = tuple(hosts)
         """Names under which the server may be addressed, beside localhost and any IP address."""
         self._admin_token = admin_token.encode()
         self._admin = Caller("admin", SCOPES)
-        self._recogniser = recogniser
+        self._recognisers = tuple(recognisers)
         self._failures = Failures(clock)
 
     def recognise(self, token: str, address: str) -> Caller:
         """Whose token it is, or the refusal to raise."""
         if self._admin_token and hmac.compare_digest(token.encode(errors="surrogateescape"), self._admin_token):
             return self._admin
-        caller = self._recogniser.recognise(token) if self._recogniser is not None else None
-        if caller is not None:
-            return caller
+        for recogniser in self._recognisers:
+            if (caller := recogniser.recognise(token)) is not None:
+                return caller
         wait = self._failures.note(address)
         if wait is not None:
             raise HTTPException(429, "too many wrong tokens from this address", {"Retry-After": str(wait)})

@@ -180,6 +180,14 @@ def serve(
             help="Tell the Supabase project of RECONCILER_SUPABASE_URL of releases, syncs and events.",
         ),
     ] = False,
+    trust_job: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="RECONCILER_TRUST_JOB",
+            metavar="CLAIM=VALUE",
+            help="Let jobs of GitHub Actions read that show this, such as repository_id=1234. Repeatable: all hold.",
+        ),
+    ] = None,
 ) -> None:
     """Follow a repository and serve the services it holds.
 
@@ -239,6 +247,7 @@ def serve(
         notify=tuple(notify or ()),
         notify_on=tuple(notify_on or ()),
         allow_notify=tuple(allow_notify or ()),
+        trusted_jobs=_claims(trust_job, dashboard_url),
     )
     raise typer.Exit(supervisor.serve(settings))
 
@@ -267,3 +276,19 @@ def forget_what_is_secret() -> None:
     """What is read is read: no process that is started from here on finds it in its environment."""
     for name in ("RECONCILER_DATABASE_URL", "RECONCILER_SUPABASE_KEY"):
         os.environ.pop(name, None)
+
+
+def _claims(given: list[str] | None, dashboard_url: str | None) -> tuple[str, ...]:
+    from reconciler.forge.identity import BINDABLE, ONE_OF
+
+    claims = tuple(given or ())
+    names = {claim.partition("=")[0] for claim in claims}
+    if not claims:
+        return ()
+    if any("=" not in claim for claim in claims) or not names <= set(BINDABLE):
+        raise Misconfigured(f"--trust-job takes CLAIM=VALUE with one of the claims {', '.join(BINDABLE)}")
+    if names.isdisjoint(ONE_OF):
+        raise Misconfigured(f"--trust-job needs {' or '.join(ONE_OF)}: without it every repository is let in")
+    if dashboard_url is None:
+        raise Misconfigured("--trust-job needs --dashboard-url: a job's token must have been made for it")
+    return claims

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @asynccontextmanager
 async def client(platform: Still, token: bool = True, access: Access | None = None) -> AsyncIterator[httpx.AsyncClient]:
-    app = build(platform, access or Access(TOKEN, recogniser=platform.keys))
+    app = build(platform, access or Access(TOKEN, recognisers=[platform.keys]))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     headers = GOOD if token else {}
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8001", headers=headers) as asked:

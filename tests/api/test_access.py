@@ -197,7 +197,7 @@ def test_a_wrong_token_leads_back_to_the_form() -> None:
 def test_the_printed_link_works_once() -> None:
     async def run() -> None:
         platform = Still(service("tasks"))
-        app = build(platform, Access(TOKEN, recogniser=platform.keys))
+        app = build(platform, Access(TOKEN, recognisers=[platform.keys]))
         code = app.state.sign_in_code.text
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost:8001") as asked:
             assert (await asked.get("/sign-in", params={"code": "guess"})).status_code == 403

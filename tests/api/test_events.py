@@ -27,7 +27,7 @@ async def reading(
     platform: Still, query: str = "", token: str = TOKEN, **headers: str
 ) -> AsyncIterator["asyncio.Queue[str]"]:
     """A reader that takes what comes; a queue of nothing but the blocks it was told."""
-    app = build(platform, Access(TOKEN, recogniser=platform.keys))
+    app = build(platform, Access(TOKEN, recognisers=[platform.keys]))
     blocks: asyncio.Queue[str] = asyncio.Queue()
     gone = asyncio.Event()
     given = {"host": "localhost:8001", "authorization": f"Bearer {token}", **headers}

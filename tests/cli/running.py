@@ -74,7 +74,7 @@ def environment(**variables: str) -> dict[str, str]:
 def served(platform: Still, data: Path) -> Iterator[str]:
     """A data folder that names a server that runs."""
     config = uvicorn.Config(
-        build(platform, Access(TOKEN, recogniser=platform.keys)),
+        build(platform, Access(TOKEN, recognisers=[platform.keys])),
         log_config=None,
         lifespan="off",
         timeout_graceful_shutdown=1,
