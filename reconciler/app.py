@@ -46,6 +46,9 @@ from reconciler.control.poll import poll
 from reconciler.control.reading import Reader
 from reconciler.control.reception import Announcer, Elsewhere, Reception
 from reconciler.control.rewritten import say_rewritten
+from reconciler.control.safekeeping import Safekeeping
+from reconciler.control.secret_watch import watch_secrets
+from reconciler.control.secrets import Secrets
 from reconciler.control.tokens import Tokens
 from reconciler.control.traffic import Traffic
 from reconciler.control.veil import Veil
@@ -56,6 +59,7 @@ from reconciler.listener import url
 from reconciler.model.failure import Failure
 from reconciler.model.webhook.doors import doors_from, known_secrets
 from reconciler.model.webhook.event import Followed
+from reconciler.secrets import DotenvFiles, EncryptedStore, KeyFile, Provider, ServerEnvironment
 from reconciler.settings import Settings
 from reconciler.source.backend import Backend
 from reconciler.source.hosted import Hosted
@@ -118,18 +122,22 @@ async def serve(place: Place, settings: Settings, veil: Veil) -> int:
         await environments.open()
         stack.push_async_callback(environments.close)
 
+        store = EncryptedStore(journal, _key_file(settings, folders))
+        await store.open()
+        secrets = Secrets(_providers(settings, store), veil)
         nursery = Nursery(place.run, folders.logs / "reconciler", place.lifeline)
         zygotes = Zygotes(nursery, mend=environments.rebuild)
-        engine = LocalEngine(zygotes, Ledger(journal), partial(WorkerSockets.fresh, place.run))
+        engine = LocalEngine(zygotes, Ledger(journal), partial(WorkerSockets.fresh, place.run), secrets.reveal)
         traffic = Traffic(place.run)
-        gate = Gate(Shelf(), folders, url(settings.host, settings.port), veil)
+        gate = Gate(Shelf(), folders, url(settings.host, settings.port), veil, secrets.reveal)
         starts = asyncio.Semaphore(2 * (os.cpu_count() or 2))
-        shop = Workshop(journal, feed, Commits(mirror, journal), environments, engine, gate, folders, starts)
+        commits = Commits(mirror, journal)
+        shop = Workshop(journal, feed, commits, environments, engine, gate, folders, secrets, store, starts)
         reader = Reader(gate.shelf, settings.allow_urls)
         cron = Cron(journal)
         await cron.open()
         loop = Loop(mirror, reader, shop, traffic, zygotes, cron)
-        planner = Planner(mirror, reader, loop.lanes, environments, folders, shop.preparing)
+        planner = Planner(mirror, reader, loop.lanes, environments, secrets, folders, shop.preparing)
         remains = Remains(journal, folders, zygotes, engine)
         returned = await remains.come_back()
         loop.restore(returned, await remember(journal))
@@ -156,12 +164,13 @@ async def serve(place: Place, settings: Settings, veil: Veil) -> int:
             planner,
             Actions(loop, shop, cron),
             tokens,
-            shop.commits,
-            history := History(journal, shop.commits, feed),
+            commits,
+            history := History(journal, commits, feed),
             inbox,
             remote,
             announcer,
             cron,
+            Safekeeping(store, secrets, loop, feed),
         )
         server = _server(overview, settings, (tokens, *recognise_jobs(stack, settings)))
         await tell_forge(stack, settings, mirror.address.location, feed, history)
@@ -170,6 +179,7 @@ async def serve(place: Place, settings: Settings, veil: Veil) -> int:
             asyncio.create_task(loop.run(), name="the loop"),
             asyncio.create_task(poll(loop, mirror, pace), name="the poll"),
             asyncio.create_task(inbox.run(), name="the inbox of webhooks"),
+            asyncio.create_task(watch_secrets(loop, secrets), name="the watch over secrets"),
             asyncio.create_task(server.serve(sockets=[socket.socket(fileno=place.listener)]), name="the API"),
         ]
         await loop.triggers.ask("start", "reconciler")
@@ -181,6 +191,20 @@ async def serve(place: Place, settings: Settings, veil: Veil) -> int:
         await cron.settle()
         await remains.settle()
     return 0
+
+
+def _key_file(settings: Settings, folders: Folders) -> KeyFile:
+    given = settings.secrets_key_file
+    return KeyFile(Path(given), is_given=True) if given else KeyFile(folders.secrets_key)
+
+
+def _providers(settings: Settings, store: EncryptedStore) -> dict[str, Provider]:
+    files = [Path(file) for file in settings.secrets_files]
+    return {
+        "store": store,
+        "env": ServerEnvironment(os.environ, settings.secrets_env, store.fingerprint),
+        "file": DotenvFiles(files, store.fingerprint),
+    }
 
 
 def _died(tasks: "list[asyncio.Task[None]]") -> int:

@@ -59,6 +59,13 @@ class Settings:
     trusted_jobs: tuple[str, ...] = ()
     """Claims, each `name=value`, that a job of GitHub Actions must show to be let in."""
 
+    secrets_key_file: str | None = None
+    """The master key of the encrypted store, where the operator keeps it himself."""
+    secrets_files: tuple[str, ...] = ()
+    """Dotenv files that manifests may name."""
+    secrets_env: tuple[str, ...] = ()
+    """Patterns of the server's variables that manifests may name; empty: all but those that configure a process."""
+
     def to_json(self) -> str:
         return json.dumps({**asdict(self), "data": str(self.data)})
 

@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 
 from reconciler import __version__
-from reconciler.api import actions, events, git, probes, runs, services, sign_in, syncs, tokens, webhooks
+from reconciler.api import actions, events, git, probes, runs, secrets, services, sign_in, syncs, tokens, webhooks
 from reconciler.api.access import Access
 from reconciler.api.audited import Audited
 from reconciler.api.doorway import Doorway
@@ -23,6 +23,7 @@ ROUTERS = (
     sign_in.router,
     webhooks.router,
     git.router,
+    secrets.router,
 )
 
 

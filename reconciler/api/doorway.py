@@ -20,6 +20,9 @@ BODY_LIMIT = 1 << 20
 PUSH_LIMIT = (2 << 30) + BODY_LIMIT
 """git itself refuses a pack of more than 2 GiB, and says so better; this only ends what would not stop."""
 PUSHES = re.compile(r"/git/[^/]+\.git/git-receive-pack")
+SECRETS = "/v1/secrets/"
+SECRET_LIMIT = 8 << 20
+"""A value of a megabyte, written in JSON."""
 HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -60,7 +63,9 @@ class Doorway:
             await self._pass(scope, receive, door)
 
     def _limit(self, path: str) -> int:
-        return PUSH_LIMIT if PUSHES.fullmatch(path) else self._signed.get(path, BODY_LIMIT)
+        if PUSHES.fullmatch(path):
+            return PUSH_LIMIT
+        return SECRET_LIMIT if path.startswith(SECRETS) else self._signed.get(path, BODY_LIMIT)
 
     async def _pass(self, scope: Scope, receive: Receive, door: "Passage") -> None:
         try:

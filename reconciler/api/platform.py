@@ -15,6 +15,7 @@ from reconciler.control.narration import Until
 from reconciler.model.access import Caller, Scope
 from reconciler.model.failure import UnknownRevision as UnknownRevision
 from reconciler.model.notice import Notice
+from reconciler.model.secret_status import KeyTaken, SecretHistory, SecretStatus, SecretTaken
 from reconciler.model.status import (
     ActionTaken,
     AuditStatus,
@@ -134,6 +135,24 @@ class Webhooks(Protocol):
         ...
 
 
+class Safekeeping(Protocol):
+    """The encrypted store. All that change it raise `Refusal`; there is no way to read a value."""
+
+    def secrets(self) -> Sequence[SecretStatus]:
+        """All that are set, in name order."""
+
+    def history(self, name: str) -> SecretHistory:
+        """Raises `Unknown`."""
+
+    async def set(self, name: str, text: str, actor: str) -> SecretTaken:
+        """Raises `Unusable` for what cannot be a value."""
+
+    async def remove(self, name: str, actor: str) -> SecretTaken:
+        """Raises `Unknown`."""
+
+    async def rotate_key(self, actor: str) -> KeyTaken: ...
+
+
 class Platform(Protocol):
     @property
     def webhooks(self) -> Webhooks: ...
@@ -151,6 +170,9 @@ class Platform(Protocol):
     def remote(self) -> Remote:
         """What can be pushed to."""
         ...
+
+    @property
+    def safekeeping(self) -> Safekeeping: ...
 
     def ready(self) -> bool:
         """The first sync is finished."""

@@ -21,6 +21,7 @@ from reconciler.cli import (
     new,
     plan,
     schema,
+    secrets,
     serve,
     status,
     sync,
@@ -41,7 +42,23 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (serve, check, status, sync, plan, logs, history, actions, cron, new, lock, schema, doctor, token):
+for group in (
+    serve,
+    check,
+    status,
+    sync,
+    plan,
+    logs,
+    history,
+    actions,
+    cron,
+    new,
+    lock,
+    schema,
+    secrets,
+    doctor,
+    token,
+):
     group.add_to(app)
 
 

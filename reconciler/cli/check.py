@@ -22,6 +22,7 @@ from reconciler.misconfigured import Misconfigured
 if TYPE_CHECKING:
     from reconciler.cli.render.report import Report, Subject
     from reconciler.control.checking import Checked, Survey
+    from reconciler.control.secrets import Secrets
     from reconciler.environment import Environments
     from reconciler.source.working import WorkingTree
 
@@ -59,6 +60,14 @@ PlaceOption = Annotated[
 SinceOption = Annotated[
     str | None, typer.Option("--changed-since", metavar="REF", help="Only services that differ from this commit.")
 ]
+EnvFileOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--env-file",
+        envvar="RECONCILER_ENV_FILE",
+        help="A dotenv file with values for secrets, which are otherwise taken from the environment. Repeatable.",
+    ),
+]
 PLACE = Path(".reconciler")
 
 
@@ -84,6 +93,7 @@ def check(
     index: IndexOption = None,
     allow_build: BuildOption = None,
     allow_url: UrlOption = None,
+    env_file: EnvFileOption = None,
 ) -> None:
     """Validate every manifest and suite, start the services, play the suites, stop. Needs no server.
 
@@ -101,6 +111,7 @@ def check(
                 run,
                 tests=not no_tests,
                 environments=lambda: environments_in(place, index, allow_build),
+                secrets=given_secrets(env_file),
                 hosts=tuple(allow_url or ()),
                 progress=progress,
             )
@@ -118,6 +129,7 @@ async def _check(
     *,
     tests: bool,
     environments: "Callable[[], Environments]",
+    secrets: "Secrets",
     hosts: tuple[str, ...],
     progress: Progress,
 ) -> "tuple[Checked, ...]":
@@ -150,7 +162,7 @@ async def _check(
     await shop.open()
     try:
         folders = TrialFolders(place, run, place / "environments")
-        tried = await checking.try_all(found, scope, folders, shop, tests=tests, say=progress.say)
+        tried = await checking.try_all(found, scope, folders, shop, secrets, tests=tests, say=progress.say)
     finally:
         await shop.close()
     return (*checked, *tried)
@@ -180,6 +192,25 @@ def environments_in(place: Path, index: list[str] | None, allow_build: list[str]
     from reconciler.environment import Environments
 
     return Environments(place, indexes=tuple(index or ()), allow_builds=tuple(allow_build or ()))
+
+
+def given_secrets(files: list[Path] | None) -> "Secrets":
+    """What services get where there is no server: values of files and of the environment."""
+    from reconciler.control.secrets import Secrets
+    from reconciler.control.veil import Veil
+    from reconciler.secrets import Given
+    from reconciler.secrets.dotenv_files import TooLarge, read
+
+    values: dict[str, str] = {}
+    for file in files or ():
+        try:
+            values |= read(file)
+        except OSError as error:
+            raise Misconfigured(f"--env-file {file} cannot be read: {error.strerror}") from error
+        except (UnicodeDecodeError, TooLarge) as error:
+            raise Misconfigured(f"--env-file {file} is no dotenv file; write `NAME=value` on each line") from error
+    given = Given(values, os.environ)
+    return Secrets({"store": given, "env": given, "file": given}, Veil())
 
 
 def interruptible(work: Coroutine[Any, Any, T]) -> T:

@@ -12,9 +12,11 @@ import typer
 
 from reconciler.cli.check import (
     BuildOption,
+    EnvFileOption,
     IndexOption,
     UrlOption,
     environments_in,
+    given_secrets,
     interruptible,
     place_below,
     survey_at,
@@ -27,6 +29,7 @@ from reconciler.misconfigured import Misconfigured
 
 if TYPE_CHECKING:
     from reconciler.control.checking import Survey
+    from reconciler.control.secrets import Secrets
     from reconciler.environment import Environments
     from reconciler.model.status import PlanStatus
 
@@ -64,6 +67,7 @@ def plan(
     index: IndexOption = None,
     allow_build: BuildOption = None,
     allow_url: UrlOption = None,
+    env_file: EnvFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what the next sync would do, and why, without doing it. Exit code 1 when some of it would fail."""
@@ -76,8 +80,9 @@ def plan(
         folder, base = Path(what or ".").resolve(), changed_since or HEAD
         logging.getLogger("reconciler").addHandler(logging.NullHandler())
         with place_below(data) as (place, run), Progress.on(sys.stderr) as progress:
-            shop = environments_in(place, index, allow_build)
-            local = interruptible(_plan_here(folder, base, place, run, shop, tuple(allow_url or ()), routes, progress))
+            shop, secrets = environments_in(place, index, allow_build), given_secrets(env_file)
+            hosts = tuple(allow_url or ())
+            local = interruptible(_plan_here(folder, base, place, run, shop, secrets, hosts, routes, progress))
         planned = {**local.model_dump(mode="json"), "revision": None}
     if as_json:
         say(json.dumps(planned, indent=2))
@@ -101,6 +106,7 @@ async def _plan_here(
     place: Path,
     run: Path,
     shop: "Environments",
+    secrets: "Secrets",
     hosts: tuple[str, ...],
     routes: bool,
     progress: Progress,
@@ -124,7 +130,7 @@ async def _plan_here(
     await shop.open()
     try:
         folders = TrialFolders(place, run, place / "environments")
-        return await between(before, now, folders, shop, routes=routes, say=progress.say)
+        return await between(before, now, folders, shop, secrets, routes=routes, say=progress.say)
     finally:
         await shop.close()
 

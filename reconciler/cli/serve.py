@@ -188,6 +188,28 @@ def serve(
             help="Let jobs of GitHub Actions read that show this, such as repository_id=1234. Repeatable: all hold.",
         ),
     ] = None,
+    secrets_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="RECONCILER_SECRETS_KEY_FILE",
+            help="The file with the key of the stored secrets.",
+            show_default="secrets.key in the data folder",
+        ),
+    ] = None,
+    secrets_file: Annotated[
+        list[Path] | None,
+        typer.Option(
+            envvar="RECONCILER_SECRETS_FILE", help="A dotenv file whose values manifests may name. Repeatable."
+        ),
+    ] = None,
+    secrets_env: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="RECONCILER_SECRETS_ENV",
+            help="Variables of the server that manifests may name: a pattern such as `APP_*`. Repeatable.",
+            show_default="all but those that configure programs",
+        ),
+    ] = None,
 ) -> None:
     """Follow a repository and serve the services it holds.
 
@@ -248,6 +270,9 @@ def serve(
         notify_on=tuple(notify_on or ()),
         allow_notify=tuple(allow_notify or ()),
         trusted_jobs=_claims(trust_job, dashboard_url),
+        secrets_key_file=str(secrets_key_file.absolute()) if secrets_key_file else None,
+        secrets_files=tuple(str(path.absolute()) for path in secrets_file or ()),
+        secrets_env=tuple(secrets_env or ()),
     )
     raise typer.Exit(supervisor.serve(settings))
 

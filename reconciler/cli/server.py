@@ -50,6 +50,10 @@ class Server:
         with self._ask("POST", path, query, within, body) as response:
             return _decode(response.read(), self.url)
 
+    def put(self, path: str, body: Any) -> Any:
+        with self._ask("PUT", path, {}, ANSWERS_WITHIN, body) as response:
+            return _decode(response.read(), self.url)
+
     def delete(self, path: str) -> Any:
         with self._ask("DELETE", path, {}, ANSWERS_WITHIN) as response:
             return _decode(response.read(), self.url)

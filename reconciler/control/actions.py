@@ -112,7 +112,7 @@ class Actions:
         lane = self._lane(name)
         live = _live_of(lane)
         try:
-            report = await self._shop.gate.play_again(live.ingredients.digest, live.recipe, live.crew)
+            report = await self._shop.gate.play_again(live.ingredients.in_git, live.recipe, live.crew)
         except (Stalled, Invalid) as error:
             raise Refusal(f"the suite of {live.release} cannot be played: {error}") from error
         lane.played(report)

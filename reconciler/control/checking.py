@@ -15,8 +15,8 @@ from functools import cached_property, partial
 from reconciler.control.gate import Gate, Shelf
 from reconciler.control.reading import TEXT_LIMIT, Reader
 from reconciler.control.remarks import hidden_problems, unknown_dependencies
+from reconciler.control.secrets import Secrets
 from reconciler.control.trial import OpenTree, TrialFolders, trials
-from reconciler.control.veil import Veil
 from reconciler.control.wanted import Reading, Unfit, Wanted, Wish
 from reconciler.environment import Environments
 from reconciler.model.failure import Failure, Stalled
@@ -118,13 +118,14 @@ async def try_all(
     scope: Scope,
     folders: TrialFolders,
     environments: Environments,
+    secrets: Secrets,
     *,
     tests: bool,
     say: Say,
 ) -> tuple[Checked, ...]:
     """Start every service that is meant, play its suites, and throw it away. A few at a time."""
-    gate = Gate(Shelf(), folders, "http://127.0.0.1:8000", Veil())
-    async with trials(folders, environments) as room:
+    gate = Gate(Shelf(), folders, "http://127.0.0.1:8000", secrets.veil, secrets.reveal)
+    async with trials(folders, environments, secrets) as room:
 
         async def one(wanted: Wanted) -> Checked:
             began, checked = time.monotonic(), _subject(wanted)

@@ -21,6 +21,7 @@ from reconciler.control.feed import Feed
 from reconciler.control.folders import Folders
 from reconciler.control.gate import Gate, refusal
 from reconciler.control.recipe import Recipe, recipe
+from reconciler.control.secrets import Secrets
 from reconciler.control.stopwatch import Stopwatch
 from reconciler.control.wanted import Wanted
 from reconciler.environment import Environment, Environments, Lock
@@ -28,6 +29,7 @@ from reconciler.model.failure import Failure, Reason, Stalled, Wait
 from reconciler.model.names import EnvironmentId, ReleaseId, SyncId
 from reconciler.model.problem import Problem
 from reconciler.model.verdict import Report, Verdict
+from reconciler.secrets import EncryptedStore
 from reconciler.source.tree import Tree
 from reconciler.store.journal import Journal
 from reconciler.store.rows import Phase
@@ -50,6 +52,8 @@ class Workshop:
     engine: Engine
     gate: Gate
     folders: Folders
+    secrets: Secrets
+    store: EncryptedStore
     starts: asyncio.Semaphore
     """Bounds how many releases fork and import at once; nothing slow is awaited while it is held."""
     preparing: Counter[EnvironmentId] = field(default_factory=Counter)

@@ -16,6 +16,10 @@ class Folders:
         return self.data / "journal.db"
 
     @property
+    def secrets_key(self) -> Path:
+        return self.data / "secrets.key"
+
+    @property
     def mirrors(self) -> Path:
         return self.data / "mirror"
 

@@ -40,7 +40,7 @@ async def _fuzz(shop: Workshop, wanted: Wanted, open_tree: OpenTree) -> SuiteRes
     await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
     try:
         async with (
-            trials(folders, shop.environments, shop.preparing) as room,
+            trials(folders, shop.environments, shop.secrets, shop.preparing) as room,
             room.start(wanted, open_tree) as crew,
         ):
             return await shop.gate.fuzz(wanted, crew)

@@ -31,7 +31,7 @@ from reconciler.suite.pytest_gate import PytestRun, run_pytest
 from reconciler.suite.relay import LOOPBACK, relay
 from reconciler.suite.smoke import play_smoke, smoke_of
 from reconciler.suite.target import Target
-from reconciler.worker.crew import Crew
+from reconciler.worker.crew import Crew, Reveal
 
 Lines = Callable[[str], Awaitable[tuple[str, ...]]]
 
@@ -61,13 +61,15 @@ class Gate:
     public: str
     """Where people reach the services, for the `curl` lines of a report."""
     veil: Veil
+    reveal: Reveal
+    """What `${secrets.NAME}` stands for in a suite."""
 
     async def play(self, wanted: Wanted, crew: Crew, tree: Tree) -> Report:
         """Ask a candidate everything that its manifest declares."""
-        suites = self.shelf.get(wanted.ingredients.digest)
+        suites = self.shelf.get(wanted.ingredients.in_git)
         if suites is None:
             suites = await asyncio.to_thread(_read_again, wanted, tree)
-            self.shelf.put(wanted.ingredients.digest, suites)
+            self.shelf.put(wanted.ingredients.in_git, suites)
         report = await self._ask(suites, crew, wanted.folder, wanted.manifest.env)
         if wanted.manifest.fuzz != "gate" or report.verdict is not Verdict.PASSED:
             return report
@@ -79,8 +81,7 @@ class Gate:
         """Ask what nobody declared, made up from the service's OpenAPI document."""
         if not crew.ready:
             raise Stalled(Reason.START_FAILED, f"{crew.spec.release} ended before it was fuzzed")
-        spec, private = crew.spec, str(crew.ready[0].sockets.private)
-        target = Target(private, spec.prefix, spec.service, spec.release, self.public)
+        target = await self._target(crew, str(crew.ready[0].sockets.private))
         return await fuzz(target, f"{wanted.folder}/{MANIFEST}", redact=self.veil.text)
 
     async def play_again(self, digest: Digest, recipe: Recipe, crew: Crew) -> Report:
@@ -93,12 +94,12 @@ class Gate:
 
     async def smoke(self, wanted: Wanted, crew: Crew) -> Stalled | None:
         """Ask one thing where people ask; why the answer is no good, if it is not."""
-        suites = self.shelf.get(wanted.ingredients.digest)
+        suites = self.shelf.get(wanted.ingredients.in_git)
         smoke = smoke_of(suites.suites) if suites is not None else None
         if smoke is None:
             return None
         spec = crew.spec
-        target = Target("", spec.prefix, spec.service, spec.release, self.public)
+        target = await self._target(crew, "")
         result = await play_smoke(smoke, target, redact=self.veil.text)
         if result.verdict is not Verdict.FAILED:
             return None
@@ -112,7 +113,7 @@ class Gate:
         if not crew.ready:
             raise Stalled(Reason.START_FAILED, f"{crew.spec.release} ended before its suite was played")
         spec, private = crew.spec, str(crew.ready[0].sockets.private)
-        target = Target(private, spec.prefix, spec.service, spec.release, self.public)
+        target = await self._target(crew, private)
         report = await play(suites.suites, target, redact=self.veil.text, logs=self._lines(spec.service))
         if not suites.pytest_files or report.verdict is not Verdict.PASSED:
             return report
@@ -127,6 +128,11 @@ class Gate:
             )
             slow = await run_pytest(run, target, redact=self.veil.text)
         return replace(slow, suites=(*report.suites, *slow.suites), seconds=report.seconds + slow.seconds)
+
+    async def _target(self, crew: Crew, socket: str) -> Target:
+        spec = crew.spec
+        secrets = await self.reveal(spec.pinned)
+        return Target(socket, spec.prefix, spec.service, spec.release, self.public, secrets)
 
     def _lines(self, service: ServiceName) -> Lines:
         async def lines(request: str) -> tuple[str, ...]:
@@ -146,7 +152,8 @@ def read_suites(
     """What the manifest declares, compiled. Raises `Invalid` with everything that is wrong."""
     names = frozenset(file.path for file in tree.files(folder, watched))
     files = Files(folder, names, lambda path: tree.blob(path, LARGEST) or b"")
-    return declared(name, manifest.suites, files, document)
+    secrets = [secret.name for secret in manifest.secrets]
+    return declared(name, manifest.suites, files, document, secrets=secrets)
 
 
 def _read_again(wanted: Wanted, tree: Tree) -> Declared:
@@ -163,7 +170,8 @@ def _read_from_disk(home: Path, recipe: Recipe) -> Declared:
     file = f"{recipe.folder}/{MANIFEST}"
     document = load((root / file).read_bytes() if file in names else b"", file)
     files = Files(recipe.folder, names, lambda path: _beginning(root / path))
-    return declared(recipe.service, _listed(recipe.tests), files, document)
+    secrets = [secret.name for secret in recipe.secrets]
+    return declared(recipe.service, _listed(recipe.tests), files, document, secrets=secrets)
 
 
 def _beginning(path: Path) -> bytes:

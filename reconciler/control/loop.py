@@ -26,11 +26,12 @@ from reconciler.control.triggers import Request, Triggers
 from reconciler.control.upkeep import Upkeep
 from reconciler.control.wanted import Reading, Unfit, Wanted, Wish
 from reconciler.model.failure import Failure, Reason, Stalled, Wait
-from reconciler.model.names import ServiceName
+from reconciler.model.names import Revision, ServiceName
 from reconciler.model.notice import Kind
 from reconciler.model.plan import Action, Running, Verb, decide, in_order, plan
 from reconciler.model.status import ActionStatus
 from reconciler.source.followed import Source
+from reconciler.source.tree import Tree
 from reconciler.store.rows import SyncRow
 from reconciler.store.unusable import StoreUnusable
 from reconciler.worker.zygote import Zygotes
@@ -123,7 +124,8 @@ class Loop:
         await self._mirror.judge(revision.sha, keep=True)
         with watch.phase("read"):
             tree = self._mirror.tree(revision.sha)
-            reading = await asyncio.to_thread(self._reader.read, tree, revision)
+            await self._shop.store.retry()
+            reading = await asyncio.to_thread(self._read, tree, revision)
             # From here on it is a state, not an edge: whatever goes wrong below, the next sync still knows of it.
             self._unsettled |= reading.changed
         with watch.phase("plan"):
@@ -138,6 +140,10 @@ class Loop:
         await self._traffic.know(reading.mount)
         work = self._apply(actions, reading, request)
         self._conclude_later(request, reading, actions, work, watch)
+
+    def _read(self, tree: Tree, revision: Revision) -> Reading:
+        """What git asks for, and in which versions there are the secrets that it names."""
+        return self._shop.secrets.complete(self._reader.read(tree, revision))
 
     def _plan(self, reading: Reading) -> tuple[Action, ...]:
         """Only what changed, and what is not yet as it should be, costs any thought."""

@@ -25,6 +25,7 @@ from reconciler.control.loop import Loop, Seen
 from reconciler.control.narration import Until
 from reconciler.control.planning import Planner, contract_of, problem_status
 from reconciler.control.reception import Announcer, Elsewhere, Reception
+from reconciler.control.safekeeping import Safekeeping
 from reconciler.control.tokens import Tokens
 from reconciler.model.failure import Failure, Reason
 from reconciler.model.names import ServiceName, SyncId
@@ -67,6 +68,7 @@ class Overview:
         remote: Reception | Elsewhere,
         announcer: Announcer,
         cron: Cron,
+        safekeeping: Safekeeping,
     ) -> None:
         self._loop = loop
         self._mirror = mirror
@@ -81,6 +83,7 @@ class Overview:
         self.remote = remote
         self._announcer = announcer
         self._cron = cron
+        self.safekeeping = safekeeping
         self._started_at = datetime.now(UTC)
         self._source: Condition | None = None
 

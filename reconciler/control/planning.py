@@ -6,7 +6,6 @@ to touch the traffic, the journal, and whatever serves.
 """
 
 import asyncio
-import secrets
 import shutil
 import time
 from collections import Counter
@@ -14,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from secrets import token_hex
 from typing import Any
 
 from reconciler.control.checking import Say, Survey
@@ -23,6 +23,7 @@ from reconciler.control.lane import Lane
 from reconciler.control.live import Live
 from reconciler.control.loop import empty_listing
 from reconciler.control.reading import Reader
+from reconciler.control.secrets import Secrets
 from reconciler.control.trial import OpenTree, TrialFolders, Trials, trials
 from reconciler.control.wanted import Reading, Unfit, Wanted
 from reconciler.environment import Environments
@@ -74,7 +75,14 @@ async def look_into(
 
 
 async def between(
-    before: Survey | None, now: Survey, folders: TrialFolders, environments: Environments, *, routes: bool, say: Say
+    before: Survey | None,
+    now: Survey,
+    folders: TrialFolders,
+    environments: Environments,
+    secrets: Secrets,
+    *,
+    routes: bool,
+    say: Say,
 ) -> PlanStatus:
     """From one tree to another, where nothing serves: both sides are started privately."""
     if now.broken:
@@ -87,7 +95,7 @@ async def between(
     was = before.reading.wishes if before is not None else {}
     running = {name: Running(wish.desired().ingredients) for name, wish in was.items()}
     actions = plan({name: wish.desired() for name, wish in now.reading.wishes.items()}, running)
-    async with trials(folders, environments) as room:
+    async with trials(folders, environments, secrets) as room:
 
         def side(found: Survey | None, name: ServiceName) -> Side | None:
             wish = found.reading.wishes.get(name) if found is not None else None
@@ -128,6 +136,7 @@ class Planner:
     reader: Reader
     lanes: Mapping[ServiceName, Lane]
     environments: Environments
+    secrets: Secrets
     folders: Folders
     preparing: Counter[EnvironmentId]
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -147,7 +156,7 @@ class Planner:
         # Looking at routes runs what is looked at.
         await self.mirror.judge(revision.sha, keep=False)
         tree, reader = self.mirror.tree(revision.sha), self.reader.apart(Shelf())
-        reading = await asyncio.to_thread(reader.read, tree, revision)
+        reading = self.secrets.apart().complete(await asyncio.to_thread(reader.read, tree, revision))
         if not reading.wishes and self.lanes and not reading.allow_empty:
             raise empty_listing(len(self.lanes))
         running = {name: lane.running() for name, lane in self.lanes.items()}
@@ -180,12 +189,12 @@ class Planner:
     @asynccontextmanager
     async def _room(self) -> AsyncIterator[Trials]:
         """Apart from everything that serves; what a crash left of the last one is removed."""
-        place, token = self.folders.data / "trials", secrets.token_hex(2)
+        place, token = self.folders.data / "trials", token_hex(2)
         await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
         folders = TrialFolders(place, self.folders.run / f"p-{token}", self.folders.data / "environments")
         async with AsyncExitStack() as stack:
             stack.push_async_callback(asyncio.to_thread, shutil.rmtree, place, ignore_errors=True)
-            yield await stack.enter_async_context(trials(folders, self.environments, self.preparing))
+            yield await stack.enter_async_context(trials(folders, self.environments, self.secrets, self.preparing))
 
 
 async def _look_into(action: Action, reading: Reading, sides: Sides, *, routes: bool) -> PlannedAction:

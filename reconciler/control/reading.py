@@ -25,6 +25,7 @@ from reconciler.model.platform import (
     requirement_lines,
     unused_overrides,
 )
+from reconciler.model.position import Position
 from reconciler.model.problem import Problem
 from reconciler.model.requirement import Requirements, from_list, from_lock, from_pyproject, from_text
 from reconciler.source.tree import Tree
@@ -274,7 +275,7 @@ def _wanted(
         environment=requirements.key,
         configuration=fingerprint(configuration(manifest, prefix)),
     )
-    view.shelf.put(ingredients.digest, read_suites(name, path, watched, manifest, document, view.tree))
+    view.shelf.put(ingredients.in_git, read_suites(name, path, watched, manifest, document, view.tree))
     return Wanted(
         name=name,
         folder=path,
@@ -284,7 +285,16 @@ def _wanted(
         ingredients=ingredients,
         watched=watched,
         revision=view.revision,
+        places=_places(manifest, document),
     )
+
+
+def _places(manifest: Manifest, document: Document) -> Mapping[str, Position]:
+    """Where the service's own file names its secrets; those that the platform's file adds stand in no line of it."""
+    written = document.data.get("secrets")
+    names = [entry.get("name") if isinstance(entry, Mapping) else entry for entry in written or ()]
+    places = {name: document.position(("secrets", index)) for index, name in enumerate(names)}
+    return {secret.name: places[secret.name] for secret in manifest.secrets if secret.name in places}
 
 
 def _requirements(path: str, name: ServiceName, manifest: Manifest, document: Document, view: _View) -> Requirements:

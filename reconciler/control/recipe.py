@@ -13,6 +13,7 @@ from reconciler.control.folders import Folders
 from reconciler.control.wanted import Wanted
 from reconciler.model.job import Job
 from reconciler.model.names import EnvironmentId, ReleaseId, ServiceName
+from reconciler.model.pinned_secret import PinnedSecret
 from reconciler.worker.spec import Limits, ReleaseSpec
 
 Tests: TypeAlias = str | list[Any] | None
@@ -35,6 +36,7 @@ class Recipe:
     revision: str
     jobs: tuple[Job, ...] = ()
     processes: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[PinnedSecret, ...] = ()
     tests: Tests = None
     """As the manifest names them, so that they can be played again without git."""
 
@@ -43,8 +45,10 @@ class Recipe:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> "Recipe":
-        jobs = tuple(Job(**job) for job in plain["jobs"])
-        return cls(**{**plain, "limits": Limits(**plain["limits"]), "watched": tuple(plain["watched"]), "jobs": jobs})
+        secrets = tuple(PinnedSecret(**secret) for secret in plain["secrets"])
+        jobs, watched = tuple(Job(**job) for job in plain["jobs"]), tuple(plain["watched"])
+        limits = Limits(**plain["limits"])
+        return cls(**{**plain, "limits": limits, "watched": watched, "secrets": secrets, "jobs": jobs})
 
     def spec(self, release: ReleaseId, environment: EnvironmentId, folders: Folders) -> ReleaseSpec:
         home = folders.release(self.service, release)
@@ -58,6 +62,7 @@ class Recipe:
             path=(home,) if self.watched else (),
             entry=self.entry,
             prefix=self.prefix,
+            pinned=self.secrets,
             environ=environ(self, release, environment, folders),
             calls=tuple(dict.fromkeys(job.call for job in self.jobs if job.call is not None)),
             processes={name: tuple(shlex.split(command)) for name, command in self.processes.items()},
@@ -93,6 +98,7 @@ def recipe(wanted: Wanted) -> Recipe:
         revision=str(wanted.revision),
         jobs=tuple(Job.declared(wanted.name, job) for job in manifest.cron),
         processes=dict(manifest.processes),
+        secrets=wanted.secrets,
         tests=manifest.model_dump(mode="json", include={"tests"})["tests"],
     )
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from reconciler.control.folders import Folders
 from reconciler.control.recipe import recipe
+from reconciler.control.secrets import Secrets
 from reconciler.control.wanted import Wanted
 from reconciler.environment import Environments
 from reconciler.model.failure import Failure
@@ -66,11 +67,13 @@ class Trials:
         folders: TrialFolders,
         environments: Environments,
         engine: LocalEngine,
+        secrets: Secrets,
         preparing: Counter[EnvironmentId] | None = None,
     ) -> None:
         self.folders = folders
         self._environments = environments
         self._engine = engine
+        self._secrets = secrets
         self._preparing = preparing if preparing is not None else Counter()
         self._room = asyncio.Semaphore(AT_ONCE)
         self._numbers = iter(range(1, 1 << 30))
@@ -78,6 +81,7 @@ class Trials:
     @asynccontextmanager
     async def start(self, wanted: Wanted, open_tree: OpenTree, say: Progress = silent) -> AsyncIterator[Crew]:
         """A crew that is ready, until the block is left. Raises what is wrong with the service."""
+        wanted = self._secrets.pinned(wanted)
         release = ReleaseId(f"{wanted.name}-{next(self._numbers)}")
         home = self.folders.release(wanted.name, release)
         async with self._room:
@@ -119,7 +123,10 @@ class Trials:
 
 @asynccontextmanager
 async def trials(
-    folders: TrialFolders, environments: Environments, preparing: Counter[EnvironmentId] | None = None
+    folders: TrialFolders,
+    environments: Environments,
+    secrets: Secrets,
+    preparing: Counter[EnvironmentId] | None = None,
 ) -> AsyncIterator[Trials]:
     """A place to try releases in; when it is left, every process it started has ended.
 
@@ -129,8 +136,8 @@ async def trials(
     lifeline, held = os.pipe()
     zygotes = Zygotes(Nursery(folders.run, folders.logs / "reconciler", lifeline), mend=environments.rebuild)
     try:
-        engine = LocalEngine(zygotes, NoLedger(), partial(WorkerSockets.fresh, folders.run))
-        yield Trials(folders, environments, engine, preparing)
+        engine = LocalEngine(zygotes, NoLedger(), partial(WorkerSockets.fresh, folders.run), secrets.reveal)
+        yield Trials(folders, environments, engine, secrets, preparing)
     finally:
         os.close(held)
         await asyncio.shield(zygotes.ended())

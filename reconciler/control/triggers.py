@@ -15,7 +15,7 @@ from reconciler.model.names import SyncId
 class Request:
     sync: SyncId
     kind: str
-    """poll, webhook, push, person, start, worker, retry."""
+    """poll, webhook, push, person, start, worker, retry, secret."""
     actor: str
     retry: bool = False
     """Forget what failed before, and try it again."""

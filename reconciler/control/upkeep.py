@@ -1,7 +1,7 @@
 """What nobody needs any more is removed, and nothing that somebody may still need.
 
 Kept are the live release of each service, the ones before it that it could go back to, whatever is being
-prepared, and the environments of all these. Runs behind a finished sync, looks only at services that the
+prepared, and the environments and secrets of all these. Runs behind a finished sync, looks only at services that the
 sync changed, and is in nobody's way.
 """
 
@@ -14,12 +14,14 @@ from pathlib import Path
 
 from reconciler.control.deployment import Workshop
 from reconciler.control.lane import Lane
+from reconciler.control.recipe import Recipe
 from reconciler.model.failure import Failure
 from reconciler.model.names import EnvironmentId, ServiceName
 from reconciler.worker.zygote import Zygotes
 
 Lanes = Callable[[], Iterable[Lane]]
 PARTIAL = ".partial"
+STORE = "store"
 PRUNE_EVERY = 24 * 3600.0
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,8 @@ class Upkeep:
                 # Asked anew only about those that are about to go: meanwhile somebody may have come to need one.
                 await self._shop.environments.collect(lambda one: one in in_use or one in self._in_use())
                 await self._prune()
+            if self._shop.store.superseded():
+                await self._erase_secrets()
 
     async def _prune(self) -> None:
         """Once a day, and not while anybody may need what is about to go."""
@@ -63,6 +67,14 @@ class Upkeep:
         for folder in spare:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         return len(spare)
+
+    async def _erase_secrets(self) -> None:
+        """Values that no release would get any more, and none that is kept was made with."""
+        releases = {release for lane in self._lanes() for release in lane.needed}
+        found = await self._shop.journal.write(lambda entries: [entries.release(release) for release in releases])
+        pinned = (secret for row in found if row is not None for secret in Recipe.from_plain(row.config).secrets)
+        needed = {(one.place, int(one.version)) for one in pinned if one.provider == STORE}
+        await self._shop.store.erase_unneeded(needed)
 
     def _in_use(self) -> frozenset[EnvironmentId]:
         preparing = {one for one, count in self._shop.preparing.items() if count}

@@ -1,13 +1,15 @@
 """What git asks for about one service, read and frozen."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reconciler.model.digest import Ingredients
 from reconciler.model.failure import Failure
 from reconciler.model.manifest import Manifest
 from reconciler.model.names import Revision, ServiceName
+from reconciler.model.pinned_secret import PinnedSecret
 from reconciler.model.plan import Desired
+from reconciler.model.position import Position
 from reconciler.model.problem import Problem
 from reconciler.model.requirement import Requirements
 
@@ -27,6 +29,10 @@ class Wanted:
     """Paths outside the folder that are part of it, as they stand in this tree."""
     revision: Revision
     """The commit in which it was last seen to change."""
+    secrets: tuple[PinnedSecret, ...] = ()
+    """With the versions that a release made now gets; not known yet when it has just been read."""
+    places: Mapping[str, Position] = field(default_factory=dict)
+    """Where its manifest names which secret."""
 
     def desired(self) -> Desired:
         return Desired(self.ingredients, suspended=self.manifest.suspend)

@@ -10,7 +10,8 @@ from typing import Any
 
 Message = dict[str, Any]
 
-LINE_LIMIT = 4 * 1024 * 1024
+LINE_LIMIT = 64 * 1024 * 1024
+"""The secrets of a service are in the order to fork its worker."""
 BACKLOG_LIMIT = 4 * 1024 * 1024
 FDS_AT_ONCE = 16
 

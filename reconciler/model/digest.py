@@ -7,7 +7,7 @@ plan can say which of them moved.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from reconciler.model.names import Digest
@@ -31,6 +31,11 @@ class Ingredients:
     @cached_property
     def digest(self) -> Digest:
         return Digest(fingerprint({part: getattr(self, part) for part in PARTS}))
+
+    @cached_property
+    def in_git(self) -> Digest:
+        """The digest of all but the secrets: equal while nothing moved that git holds."""
+        return replace(self, secrets="").digest
 
     def moved(self, other: "Ingredients") -> tuple[str, ...]:
         """Which parts differ, in the order people care about them."""

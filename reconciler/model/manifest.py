@@ -31,7 +31,7 @@ from reconciler.model.size import Size
 from reconciler.model.strict import List, Strict
 from reconciler.model.variable import VariableName
 
-NOT_YET: Final = ("access", "sleep", "secrets")
+NOT_YET: Final = ("access", "sleep")
 """Fields that are understood and checked, and cannot be carried out yet."""
 
 ENTRY: Final = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"

@@ -16,6 +16,10 @@ from reconciler.model.names import ReleaseId, ServiceName, SyncId
 class Kind(StrEnum):
     # Of the platform, kept
     HISTORY_REWRITTEN = "HistoryRewritten"
+    SECRET_SET = "SecretSet"  # noqa: S105 - what happened, not a secret
+    """Data: `secret`, its name; and `version`."""
+    SECRET_REMOVED = "SecretRemoved"  # noqa: S105
+    SECRETS_KEY_CHANGED = "SecretsKeyChanged"
     SYNC_STARTED = "SyncStarted"
     SYNC_PLANNED = "SyncPlanned"
     """Data: `actions`, each with service, verb and why, without those that keep; and `kept`."""

@@ -16,14 +16,22 @@ RESERVED: Final = ("PATH", "BASH_ENV", "IFS", "LD_*", "DYLD_*", "PYTHON*", "UV_*
 _REFUSED: Final = re.compile("|".join(each.replace("*", ".*") for each in RESERVED), re.IGNORECASE)
 
 
+def is_variable(name: str) -> bool:
+    return re.fullmatch(PATTERN, name) is not None
+
+
+def is_reserved(name: str) -> bool:
+    return _REFUSED.fullmatch(name) is not None
+
+
 def check_variable(name: str) -> str:
-    if not re.fullmatch(PATTERN, name):
+    if not is_variable(name):
         refuse(
             "bad-name",
             "{name} is not a name for an environment variable",
             expected="letters, digits and `_`, not beginning with a digit",
         )
-    if _REFUSED.fullmatch(name):
+    if is_reserved(name):
         refuse(
             "reserved-name",
             f"`{name}` is reserved: it would change how the service is run",

@@ -6,17 +6,19 @@ other purpose, and knows neither releases nor the database: control introduces t
 """
 
 from reconciler.secrets.dotenv_files import DotenvFiles
-from reconciler.secrets.encrypted_store import EncryptedStore
+from reconciler.secrets.encrypted_store import EncryptedStore, Locked
 from reconciler.secrets.given import Given
 from reconciler.secrets.key_file import KeyFile
-from reconciler.secrets.provider import Missing, Provider
+from reconciler.secrets.provider import Absent, Missing, Provider
 from reconciler.secrets.server_environment import ServerEnvironment
 
 __all__ = [
+    "Absent",
     "DotenvFiles",
     "EncryptedStore",
     "Given",
     "KeyFile",
+    "Locked",
     "Missing",
     "Provider",
     "ServerEnvironment",

@@ -13,9 +13,10 @@ from dotenv import dotenv_values
 
 from reconciler.model.pinned_secret import PinnedSecret
 from reconciler.model.secret_reference import SecretReference, split
-from reconciler.secrets.provider import Missing
+from reconciler.model.unusable import Unusable
+from reconciler.secrets.provider import Absent, Missing
 from reconciler.secrets.server_environment import Fingerprint
-from reconciler.secrets.value import Unusable, check
+from reconciler.secrets.value import check
 
 LARGEST = 4 * 1024 * 1024
 
@@ -41,13 +42,16 @@ class DotenvFiles:
         try:
             value = read(path).get(key, "")
             check(value)
+        except FileNotFoundError as error:
+            raise Absent(f"there is no file {place}", f"make it, with a line `{key}=…`") from error
         except OSError as error:
             raise Missing(f"the file {place} cannot be read: {error.strerror or error}", "mend it") from error
         except (UnicodeDecodeError, TooLarge) as error:
             raise Missing(f"the file {place} is no dotenv file", "write `NAME=value` on each line") from error
         except Unusable as unusable:
-            message = f"{key} of the file {place} cannot be used: {unusable}" if value else None
-            raise Missing(message or f"the file {place} has no {key}", f"add a line `{key}=…` to it") from None
+            if not value:
+                raise Absent(f"the file {place} has no {key}", f"add a line `{key}=…` to it") from None
+            raise Missing(f"{key} of the file {place} cannot be used: {unusable}", "change it") from None
         return value
 
     def _find(self, place: str) -> Path:
@@ -56,7 +60,7 @@ class DotenvFiles:
             return named[0]
         if named:
             raise Missing(f"{len(named)} allowed files are called {place}", "name the one that is meant by its path")
-        raise Missing(
+        raise Absent(
             f"no file {place} was allowed by the operator",
             f"allow it with `reconciler serve --secrets-file {place}`",
         )

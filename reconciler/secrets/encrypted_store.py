@@ -19,7 +19,7 @@ from reconciler.model.pinned_secret import PinnedSecret
 from reconciler.model.secret_reference import SecretReference, split
 from reconciler.model.secret_version import Sealed, SecretVersion, Wrapped
 from reconciler.secrets.key_file import KeyFile, KeyUnusable
-from reconciler.secrets.provider import Missing
+from reconciler.secrets.provider import Absent, Missing
 from reconciler.secrets.seal import Damaged, MasterKey, NoSuchKey, label, rewrap, seal, unseal
 from reconciler.secrets.value import check
 
@@ -143,7 +143,7 @@ class EncryptedStore:
         name = split(wanted.reference)[1]
         newest = self.newest(name)
         if newest is None:
-            raise Missing(f"there is no secret {name}", _set_it(name))
+            raise Absent(f"there is no secret {name}", _set_it(name))
         if self.trouble is not None:
             raise Missing(f"the secret {name} cannot be read: {self.trouble.message}", self.trouble.remedy)
         return str(newest.version)
@@ -204,16 +204,19 @@ class EncryptedStore:
                 return None
             return await self._write_down(SecretVersion(name, newest.version + 1, _now(), by, removed=True), None)
 
+    def superseded(self) -> frozenset[Place]:
+        """Versions whose values are kept, and that no release made now would get."""
+        return frozenset(
+            (one.name, one.version)
+            for name in self._versions.keys() - {PRINTS}
+            for one in self._versions[name]
+            if one.master is not None and one is not self.newest(name)
+        )
+
     async def erase_unneeded(self, needed: Collection[Place]) -> None:
         """Forget values that no release has any more, and that none would get; who set them when is kept."""
         async with self._turn:
-            spare = {
-                (one.name, one.version)
-                for name in self._versions.keys() - {PRINTS}
-                for one in self._versions[name]
-                if one.master is not None and one is not self.newest(name) and (one.name, one.version) not in needed
-            }
-            if spare:
+            if spare := self.superseded().difference(needed):
                 await self._books.erase_secrets(spare)
                 await self._reread()
 

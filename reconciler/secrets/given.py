@@ -8,8 +8,9 @@ from collections.abc import Hashable, Mapping
 
 from reconciler.model.pinned_secret import PinnedSecret
 from reconciler.model.secret_reference import SecretReference, split
-from reconciler.secrets.provider import Missing
-from reconciler.secrets.value import Unusable, check
+from reconciler.model.unusable import Unusable
+from reconciler.secrets.provider import Absent, Missing
+from reconciler.secrets.value import check
 
 GIVEN = "given"
 
@@ -37,6 +38,8 @@ class Given:
         try:
             check(value)
         except Unusable as unusable:
-            why = f"the secret {name} cannot be used: {unusable}" if value else f"the secret {name} is not given"
-            raise Missing(why, f"set {name} in the environment, or in a file given with --env-file") from None
+            if not value:
+                set_it = f"set {name} in the environment, or in a file given with --env-file"
+                raise Absent(f"the secret {name} is not given", set_it) from None
+            raise Missing(f"the secret {name} cannot be used: {unusable}", "give another value") from None
         return value

@@ -19,6 +19,10 @@ class Missing(Exception):
         self.remedy = remedy
 
 
+class Absent(Missing):
+    """There is none, which an optional secret may be; the others of these errors say that one cannot be had for now."""
+
+
 class Provider(Protocol):
     def pace(self) -> Hashable:
         """Equal for as long as no version has changed."""

@@ -9,8 +9,9 @@ from fnmatch import fnmatchcase
 
 from reconciler.model.pinned_secret import PinnedSecret
 from reconciler.model.secret_reference import SecretReference, split
-from reconciler.secrets.provider import Missing
-from reconciler.secrets.value import Unusable, check
+from reconciler.model.unusable import Unusable
+from reconciler.secrets.provider import Absent, Missing
+from reconciler.secrets.value import check
 
 Fingerprint = Callable[[str], str]
 """A keyed print of a text; raises `Missing` while there is no key."""
@@ -34,7 +35,7 @@ class ServerEnvironment:
 
     def _value(self, name: str) -> str:
         if self._allowed and not any(fnmatchcase(name, pattern) for pattern in self._allowed):
-            raise Missing(
+            raise Absent(
                 f"services may not have {name} of the server's environment",
                 f"allow it with `reconciler serve --secrets-env {name}`",
             )
@@ -42,8 +43,8 @@ class ServerEnvironment:
         try:
             check(value)
         except Unusable as unusable:
-            message = f"the server's environment has no usable {name}: {unusable}" if value else None
-            raise Missing(
-                message or f"the server's environment has no {name}", "set it where the server is started"
-            ) from None
+            set_it = "set it where the server is started"
+            if not value:
+                raise Absent(f"the server's environment has no {name}", set_it) from None
+            raise Missing(f"the server's environment has no usable {name}: {unusable}", set_it) from None
         return value

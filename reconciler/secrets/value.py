@@ -6,36 +6,12 @@ A value ends in an environment variable: text without NUL, of a size that a proc
 
 from typing import Final
 
+from reconciler.inside.disguises import why_not
+from reconciler.model.unusable import Unusable
+
 LARGEST: Final = 1024 * 1024
 LARGEST_TO_PASS_ON: Final = 128 * 1024
 """The longest `NAME=value` that Linux lets a process hand to a program it starts."""
-SHORTEST_TO_HIDE: Final = 8
-
-COMMON: Final = frozenset(
-    {
-        "administrator",
-        "anonymous",
-        "application/json",
-        "authenticated",
-        "changeme",
-        "database",
-        "development",
-        "disabled",
-        "localhost",
-        "password",
-        "postgres",
-        "postgresql",
-        "production",
-        "service_role",
-        "supabase",
-        "undefined",
-        "username",
-    }
-)
-
-
-class Unusable(Exception):
-    """Why this cannot be a value. Never holds it."""
 
 
 def check(value: str) -> None:
@@ -54,10 +30,8 @@ def check(value: str) -> None:
 def warnings(value: str) -> tuple[str, ...]:
     """What whoever sets it should know."""
     told = []
-    if value.lower() in COMMON:
-        told.append("this is a common word: hiding it wherever it is printed would damage other text")
-    elif len(value) < SHORTEST_TO_HIDE:
-        told.append(f"a value of fewer than {SHORTEST_TO_HIDE} characters cannot be hidden reliably in what is printed")
+    if why := why_not(value):
+        told.append(f"the value {why}, so it is not taken out of what services print")
     if len(value.encode()) > LARGEST_TO_PASS_ON:
         told.append("a service cannot start other programs while a variable has over 128 KiB")
     return tuple(told)

@@ -9,12 +9,14 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from reconciler.model.failure import Failure, Reason, Stalled
 from reconciler.model.names import WorkerId
+from reconciler.model.pinned_secret import PinnedSecret
 from reconciler.model.watch import Answers
 from reconciler.worker.exit import Exit
 from reconciler.worker.process import Worker
@@ -42,11 +44,21 @@ class Ledger(Protocol):
     def gone(self, worker: WorkerId, end: Exit) -> None: ...
 
 
+Reveal = Callable[[Iterable[PinnedSecret]], Awaitable[Mapping[str, str]]]
+"""The values of secrets, by the variables that get them. Raises a `Failure` when one cannot be had."""
+
+
 class Crew:
     """The workers of one release."""
 
     def __init__(
-        self, spec: ReleaseSpec, zygotes: Zygotes, ledger: Ledger, sockets: Callable[[], WorkerSockets], used: int = 0
+        self,
+        spec: ReleaseSpec,
+        zygotes: Zygotes,
+        ledger: Ledger,
+        sockets: Callable[[], WorkerSockets],
+        reveal: Reveal,
+        used: int = 0,
     ):
         self.spec = spec
         self.workers: list[Worker] = []
@@ -55,7 +67,7 @@ class Crew:
         self.last_exit: Exit | None = None
         self.start_failure: Failure | None = None
         """Why the last try to replace a worker failed."""
-        self.processes = Processes(spec, zygotes)
+        self.processes = Processes(spec, zygotes, self._with_secrets)
         self.on_change: Callable[[Crew], None] = lambda _crew: None
         """Told when workers came, went, or gave up; whoever holds the table listens."""
         self.on_trouble: Callable[[Crew], None] = lambda _crew: None
@@ -63,6 +75,7 @@ class Crew:
         self._zygotes = zygotes
         self._ledger = ledger
         self._sockets = sockets
+        self._reveal = reveal
         self._numbers: Iterator[int] = itertools.count(used + 1)
         self._keepers: set[asyncio.Task[None]] = set()
         self._candidate = False
@@ -173,7 +186,7 @@ class Crew:
 
     async def _start_one(self) -> Worker:
         """A worker that is ready; one that is not, for whatever reason, ends and is written off."""
-        spec = self.spec
+        spec = await self._with_secrets()
         worker_id = WorkerId(f"{spec.release}.{next(self._numbers)}")
         sockets = self._sockets()
         began_at = datetime.now(UTC)
@@ -192,6 +205,16 @@ class Crew:
             raise
         zygote.learn(worker.modules)
         return worker
+
+    async def secrets(self) -> Mapping[str, str]:
+        """What its workers have, for whoever has to take it out of what they say."""
+        return (await self._with_secrets()).secrets
+
+    async def _with_secrets(self) -> ReleaseSpec:
+        """For one start only: what was set anew or mended since is taken as it is now."""
+        if not self.spec.pinned:
+            return self.spec
+        return replace(self.spec, secrets={**self.spec.secrets, **await self._reveal(self.spec.pinned)})
 
     async def _intend(self, worker: WorkerId, sockets: WorkerSockets, at: datetime) -> None:
         try:
@@ -248,6 +271,9 @@ class Crew:
             except Failure as failure:
                 self.start_failure = failure
                 log.warning(failure.message, extra={"service": self.spec.service, "reason": failure.reason})
+                if failure.reason is Reason.SECRET_MISSING:
+                    pause = min(max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE)
+                    continue
             except Exception:
                 log.exception("a worker could not be started", extra={"service": self.spec.service})
             else:
@@ -288,14 +314,15 @@ class Engine(Protocol):
 class LocalEngine:
     """Releases as processes of this machine, forked from zygotes."""
 
-    def __init__(self, zygotes: Zygotes, ledger: Ledger, sockets: Callable[[], WorkerSockets]) -> None:
+    def __init__(self, zygotes: Zygotes, ledger: Ledger, sockets: Callable[[], WorkerSockets], reveal: Reveal) -> None:
         self._zygotes = zygotes
         self._ledger = ledger
         self._sockets = sockets
+        self._reveal = reveal
 
     def crew(self, spec: ReleaseSpec, *, used: int = 0) -> Crew:
         """A crew that has not started; `used` is the last number that a worker of this release ever had."""
-        return Crew(spec, self._zygotes, self._ledger, self._sockets, used)
+        return Crew(spec, self._zygotes, self._ledger, self._sockets, self._reveal, used)
 
     async def start(self, spec: ReleaseSpec, *, used: int = 0, candidate: bool = False) -> Crew:
         crew = self.crew(spec, used=used)

@@ -13,7 +13,7 @@ import secrets
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -64,13 +64,14 @@ class Process:
 class Processes:
     """The further commands of one release."""
 
-    def __init__(self, spec: ReleaseSpec, zygotes: Zygotes) -> None:
+    def __init__(self, spec: ReleaseSpec, zygotes: Zygotes, with_secrets: Callable[[], Awaitable[ReleaseSpec]]) -> None:
         self.all = tuple(Process(name, command) for name, command in spec.processes.items())
         self.on_crash_loop: Callable[[Process], None] = lambda _process: None
         self.on_calm: Callable[[], None] = lambda: None
         """Told when one that kept ending has lasted."""
         self._spec = spec
         self._zygotes = zygotes
+        self._with_secrets = with_secrets
         self._keepers: dict[str, asyncio.Task[None]] = {}
         self._stopping: asyncio.Task[None] | None = None
 
@@ -123,7 +124,7 @@ class Processes:
         else:
             name = WorkerId(f"{spec.release}:{process.name}.{secrets.token_hex(3)}")
             process.last_exit = None
-            process.forked = await zygote.run(spec, name, process.name)
+            process.forked = await zygote.run(await self._with_secrets(), name, process.name)
         process.state, process.started_at = "ready", datetime.now(UTC)
         lasting = asyncio.get_running_loop().call_later(CRASH_WINDOW, self._lasts, process)
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.model.names import EnvironmentId, ReleaseId, ServiceName, WorkerId
+from reconciler.model.pinned_secret import PinnedSecret
 
 OUTPUT_LIMIT = 8 << 20
 CANDIDATE = "RECONCILER_CANDIDATE"
@@ -36,6 +37,8 @@ class ReleaseSpec:
     entry: str
     prefix: str
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    pinned: tuple[PinnedSecret, ...] = ()
+    """The secrets it was made with. Their values are asked for at each start of a worker, and not kept."""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Names and values of what nobody but the worker may read: never shown, logged or written down."""
     calls: tuple[str, ...] = ()

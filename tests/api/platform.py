@@ -13,6 +13,7 @@ from reconciler.control.narration import Until
 from reconciler.control.reception import Elsewhere
 from reconciler.control.tokens import Tokens
 from reconciler.model.refusal import Refusal, Unknown
+from reconciler.model.secret_status import KeyTaken, SecretHistory, SecretStatus, SecretTaken, SecretVersionStatus
 from reconciler.model.status import (
     ActionStatus,
     ActionTaken,
@@ -36,6 +37,7 @@ from reconciler.model.status import (
     WorkerStatus,
 )
 from reconciler.model.suite.expectation import Mismatch
+from reconciler.model.unusable import Unusable
 from reconciler.model.verdict import CaseResult, Outcome, Report, SuiteResult, Verdict
 from reconciler.model.webhook.event import Event
 from reconciler.store.journal import Journal
@@ -284,6 +286,42 @@ class NoWebhooks:
         return (), 0
 
 
+class Safe:
+    """Keeps one secret for ever, and says that it took whatever it is given."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, str]] = []
+
+    def secrets(self) -> Sequence[SecretStatus]:
+        return [SecretStatus(name="STRIPE_KEY", version=2, set_at=SINCE, set_by="admin", used_by=("tasks",))]
+
+    def history(self, name: str) -> SecretHistory:
+        if name != "STRIPE_KEY":
+            raise Unknown(f"there never was a secret {name}")
+        told = [
+            SecretVersionStatus(version=each, at=SINCE, by="admin", removed=False, kept=each == 2) for each in (1, 2)
+        ]
+        return SecretHistory(name=name, versions=tuple(told))
+
+    async def set(self, name: str, text: str, actor: str) -> SecretTaken:
+        if not text:
+            raise Unusable("the value is empty")
+        if name == "LOCKED":
+            raise Refusal("the secrets' key file is missing; restore it from a copy")
+        self.asked.append(("set", name, text))
+        return SecretTaken(name=name, version=3, changed=True, message=f"{name} is set", warnings=("it is poor",))
+
+    async def remove(self, name: str, actor: str) -> SecretTaken:
+        if name != "STRIPE_KEY":
+            raise Unknown(f"there is no secret {name}")
+        self.asked.append(("remove", name, actor))
+        return SecretTaken(name=name, version=3, changed=True, message=f"{name} is removed")
+
+    async def rotate_key(self, actor: str) -> KeyTaken:
+        self.asked.append(("rotate", "", actor))
+        return KeyTaken(key="0123456789abcdef")
+
+
 class Still:
     """A platform in which nothing happens but what a test does to it."""
 
@@ -300,6 +338,7 @@ class Still:
         self.keys = Tokens(cast("Journal", self.book))
         self.webhooks = NoWebhooks()
         self.remote: Remote = Elsewhere("https://git.example.com/services.git")
+        self.safekeeping = Safe()
 
     def ready(self) -> bool:
         return self.is_ready

@@ -63,7 +63,7 @@ def test_only_the_probes_and_what_is_signed_are_open() -> None:
 def test_every_endpoint_opens_to_its_scope_and_to_no_other(method: str, path: str, needed: str) -> None:
     async def scenario(platform: Still, asked: httpx.AsyncClient) -> None:
         for given in sorted(SCOPES):
-            body = BODIES.get(path) if method == "POST" else None
+            body = BODIES.get((method, path))
             carried = await token(platform, given)
             end = {"after": "nothing"} if path in ENDLESS else None
             answer = await asked.request(method, filled(path), headers=carried, json=body, params=end)
@@ -134,7 +134,7 @@ def test_what_was_never_made_is_nobody(text: str) -> None:
 
 def test_the_secret_of_a_token_is_told_once_and_kept_nowhere() -> None:
     async def scenario(platform: Still, asked: httpx.AsyncClient) -> None:
-        made = (await asked.post("/v1/tokens", headers=GOOD, json=BODIES["/v1/tokens"])).json()
+        made = (await asked.post("/v1/tokens", headers=GOOD, json=BODIES["POST", "/v1/tokens"])).json()
         secret = made["token"].rpartition("_")[2]
         listed = await asked.get("/v1/tokens", headers=GOOD)
         assert made["id"] in listed.text

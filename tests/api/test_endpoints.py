@@ -19,6 +19,7 @@ KNOWN = {
     "{name}": "tasks",
     "{sync}": "sync-1",
     "{token}": "0123456789ab",
+    "{secret}": "STRIPE_KEY",
     "{release}": "tasks-1",
     "{run}": "tasks.tidy.20260102T0304Z",
     "{job}": "tidy",
@@ -27,7 +28,10 @@ KNOWN = {
     "{provider}": "github",
     "{receipt}": "1",
 }
-BODIES = {"/v1/tokens": {"name": "ci", "scopes": ["read"]}}
+BODIES: dict[tuple[str, str], Any] = {
+    ("POST", "/v1/tokens"): {"name": "ci", "scopes": ["read"]},
+    ("PUT", "/v1/secrets/{secret}"): {"value": "a-new-value"},
+}
 ENDLESS = {"/v1/events"}
 ANSWERS = {
     ("GET", "/v1/events"): 422,
@@ -61,7 +65,7 @@ def filled(path: str) -> str:
 def test_every_endpoint_wants_a_token_but_the_open_ones(method: str, path: str) -> None:
     async def scenario() -> None:
         async with client(small(), token=False) as asked:
-            body = BODIES.get(path) if method == "POST" else None
+            body = BODIES.get((method, path))
             none = await asked.request(method, filled(path), json=body)
             bad = await asked.request(method, filled(path), headers=BAD, json=body)
             # What goes on for ever is asked in a way that it refuses.

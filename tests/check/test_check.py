@@ -139,7 +139,7 @@ def test_only_what_changed_is_looked_at(repository: Repository, data: Path) -> N
 
 def test_one_mistake_hides_no_other(repository: Repository, data: Path) -> None:
     files = {
-        **service("wrong", manifest="version: 1\nreplcas: 2\nsecrets: [TOKEN]\n"),
+        **service("wrong", manifest="version: 1\nreplcas: 2\nsleep: 15m\n"),
         "services/wrong/tests.yaml": "version: 1\ncases:\n  - name: shows nothing\n    GET: /\n",
         **service("lonely", manifest="version: 1\ndepends_on: [goood]\n"),
     }

@@ -27,7 +27,10 @@ def tidied(data: Path, folders: list[str], needed: set[str]) -> set[str]:
     for folder in folders:
         (home / folder / "services").mkdir(parents=True)
     lane: Any = SimpleNamespace(name=TASKS, needed=needed, environments=set())
-    shop: Any = SimpleNamespace(folders=Folders(data, data), environments=Environments(), preparing=Counter())
+    store = SimpleNamespace(superseded=frozenset)
+    shop: Any = SimpleNamespace(
+        folders=Folders(data, data), environments=Environments(), preparing=Counter(), store=store
+    )
     zygotes: Any = SimpleNamespace(stop_others=lambda in_use: None)
     asyncio.run(Upkeep(shop, zygotes, lambda: [lane]).tidy([TASKS]))
     return {folder.name for folder in home.iterdir()}

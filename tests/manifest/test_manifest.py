@@ -114,6 +114,9 @@ def test_a_field_is_read(text: str, field: str, value: Any) -> None:
         ("secrets: [{name: A, from: 'env:RECONCILER_TOKEN'}]", "reserved-name", "reserved"),
         ("secrets: [{name: A, from: sk_live_1}]", "not-valid", "never write the secret itself"),
         ("secrets: [{name: A, from: 'vault:a#b'}]", "not-available", "not available in this version"),
+        ("secrets: [{name: A, from: 'store:B#C'}]", "not-valid", "takes a name and no `#`"),
+        ("secrets: [{name: A, from: 'env:UV_INDEX'}]", "reserved-name", "reserved"),
+        ("secrets: [{name: A, from: 'store:no-name'}]", "bad-name", "is not a name for an environment variable"),
         ("secrets: [{name: A, from: 'stor:a'}]", "unknown-value", "did you mean `store`?"),
         ("secrets: [{name: A, value: x}]", "unknown-field", "reconciler secrets set"),
         ("secrets: [{from: 'env:A'}]", "missing-field", "add `name: …`"),
@@ -197,7 +200,6 @@ def test_a_mistake_is_explained(text: str, code: str, says: str) -> None:
     [
         ("access", "access: {auth: token}"),
         ("sleep", "sleep: 15m"),
-        ("secrets", "secrets: [SUPABASE_URL, {name: A, from: 'env:B', optional: true}]"),
     ],
 )
 def test_what_is_not_built_yet_is_refused_by_name(field: str, text: str) -> None:

@@ -111,7 +111,7 @@ def test_two_files_of_one_name_are_told_apart_by_their_paths(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (None, "cannot be read: No such file"),
+        (None, "there is no file payments.env; make it"),
         (b"\xff\xfe", "is no dotenv file"),
         (b"A=1\n" * 2_000_000, "is no dotenv"),
     ],

@@ -14,6 +14,7 @@ import httpx
 
 from reconciler.control.live import Live
 from reconciler.inside.redaction import Redactor
+from reconciler.model.failure import Failure
 from reconciler.model.job import Job
 from reconciler.model.run import Outcome, RunState
 from reconciler.store.rows import RunRow
@@ -65,17 +66,26 @@ async def _request(worker: Worker, job: Job, run: RunRow, live: Live, serves: Se
         "User-Agent": "reconciler-cron",
         "Accept-Encoding": "identity",
     }
+    redactor = await _redactor(live.crew)
     try:
         async with (
             asyncio.timeout(job.timeout),
             connect(str(worker.sockets.private)) as client,
             client.stream(method, f"{HOST}{live.recipe.prefix}{path}", headers=headers) as response,
         ):
-            return _judged(response, *await _beginning(response), Redactor(live.crew.spec.secrets.items()))
+            return _judged(response, *await _beginning(response), redactor)
     except TimeoutError:
         return Outcome(RunState.TIMED_OUT, f"it took longer than {job.timeout:g} s")
     except (httpx.TransportError, httpx.InvalidURL) as error:
         return await _broken(worker, serves, error)
+
+
+async def _redactor(crew: Crew) -> Redactor | None:
+    """None where the service's secrets cannot be had at the moment: then nothing that it answers is quoted."""
+    try:
+        return Redactor((await crew.secrets()).items())
+    except Failure:
+        return None
 
 
 async def _beginning(response: httpx.Response) -> tuple[bytes, bool]:
@@ -88,15 +98,16 @@ async def _beginning(response: httpx.Response) -> tuple[bytes, bool]:
     return kept, True
 
 
-def _judged(response: httpx.Response, beginning: bytes, is_whole: bool, redactor: Redactor) -> Outcome:
+def _judged(response: httpx.Response, beginning: bytes, is_whole: bool, redactor: Redactor | None) -> Outcome:
     status = response.status_code
     said = f"answered {status}" + ("" if is_whole else f", and more than {READ >> 20} MiB, which were not read")
     if response.is_redirect:
-        place = redactor.cut(response.headers.get("location", ""), 200, "…")
+        place = redactor.cut(response.headers.get("location", ""), 200, "…") if redactor else "another place"
         return Outcome(RunState.FAILED, f"{said}, a redirect to {place}: write the path that it leads to")
     if status < 400:
         return Outcome(RunState.DONE, said)
-    return Outcome(RunState.FAILED, said, redactor.cut(beginning.decode(errors="replace"), SHOWN, "…") or None)
+    quoted = redactor.cut(beginning.decode(errors="replace"), SHOWN, "…") if redactor else ""
+    return Outcome(RunState.FAILED, said, quoted or None)
 
 
 async def _broken(worker: Worker, serves: Serves, error: Exception) -> Outcome:

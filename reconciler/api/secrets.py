@@ -1,0 +1,97 @@
+"""The encrypted store: names, versions, and who set them when. Values go in and never come out."""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, HTTPException
+from fastapi import Path as PathParameter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic_core import PydanticCustomError
+
+from reconciler.api.access import scope
+from reconciler.api.asked import Asked
+from reconciler.api.pages import After, Limit, Page
+from reconciler.api.problems import described
+from reconciler.model.access import Caller
+from reconciler.model.refusal import Refusal, Unknown
+from reconciler.model.secret_status import KeyTaken, SecretHistory, SecretStatus, SecretTaken
+from reconciler.model.unusable import Unusable
+from reconciler.model.variable import is_reserved, is_variable
+
+router = APIRouter(tags=["secrets"])
+MayKeepSecrets = Annotated[Caller, Depends(scope("secrets"))]
+
+
+def _variable(name: str) -> str:
+    if not is_variable(name):
+        raise PydanticCustomError("name", "a secret is named like an environment variable, such as `STRIPE_KEY`")
+    if is_reserved(name):
+        raise PydanticCustomError("name", "a variable of this name would change how a service is run")
+    return name
+
+
+Secret = Annotated[
+    str,
+    AfterValidator(_variable),
+    PathParameter(max_length=128, description="The name of an environment variable, such as `STRIPE_KEY`."),
+]
+
+
+class Value(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    value: SecretStr = Field(description="Text without NUL, up to a megabyte. It is never told again.")
+
+
+@router.get("/v1/secrets")
+async def secrets(
+    platform: Asked, _caller: MayKeepSecrets, limit: Limit = 100, after: After = None
+) -> Page[SecretStatus]:
+    """What is set, by name."""
+    found = platform.safekeeping.secrets()
+    start = bisect_right(found, after, key=lambda one: one.name) if after is not None else 0
+    items = list(found[start : start + limit])
+    more = start + limit < len(found)
+    return Page(items=items, total=len(found), next=items[-1].name if more and items else None)
+
+
+@router.get("/v1/secrets/{secret}", responses=described(404))
+async def one_secret(platform: Asked, secret: Secret, _caller: MayKeepSecrets) -> SecretHistory:
+    """Every version: who set it and when, and whether a release still has it."""
+    with _refusals():
+        return platform.safekeeping.history(secret)
+
+
+@router.put("/v1/secrets/{secret}", responses=described(409))
+async def set_secret(platform: Asked, secret: Secret, value: Value, caller: MayKeepSecrets) -> SecretTaken:
+    """A new version, and a sync: services that name it get a release with it, tested like any other."""
+    with _refusals():
+        return await platform.safekeeping.set(secret, value.value.get_secret_value(), caller.name)
+
+
+@router.delete("/v1/secrets/{secret}", responses=described(404, 409))
+async def remove_secret(platform: Asked, secret: Secret, caller: MayKeepSecrets) -> SecretTaken:
+    """From here on there is none. What runs keeps the value that it was made with."""
+    with _refusals():
+        return await platform.safekeeping.remove(secret, caller.name)
+
+
+@router.post("/v1/secrets/rotate-key", responses=described(409))
+async def rotate_key(platform: Asked, caller: MayKeepSecrets) -> KeyTaken:
+    """Put everything under a new master key. Nothing is released anew."""
+    with _refusals():
+        return await platform.safekeeping.rotate_key(caller.name)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except Unusable as unusable:
+        raise HTTPException(422, str(unusable)) from unusable
+    except Unknown as unknown:
+        raise HTTPException(404, str(unknown)) from unknown
+    except Refusal as refusal:
+        raise HTTPException(409, str(refusal)) from refusal
