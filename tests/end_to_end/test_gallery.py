@@ -10,7 +10,9 @@ import websockets.sync.client
 from tests.end_to_end import samples
 from tests.end_to_end.platform import ROOT, Platform, eventually
 
-NAMES = sorted(path.parent.name for path in (ROOT / "services").glob("*/service.yaml"))
+NEED_A_PROJECT = {"tasks"}
+"""Suspended here, and played in tests/supabase against a project."""
+NAMES = sorted({path.parent.name for path in (ROOT / "services").glob("*/service.yaml")} - NEED_A_PROJECT)
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +29,12 @@ def test_it_is_live_and_documented(gallery: Platform, name: str) -> None:
     assert told["description"]
     assert told["path"] == f"/api/{name}/"
     assert gallery.services.get(f"/api/{name}/openapi.json").json()["paths"]
+
+
+def test_what_needs_a_project_is_suspended_until_somebody_has_one(gallery: Platform) -> None:
+    for name in NEED_A_PROJECT:
+        assert gallery.condition(name, "Suspended"), gallery.service(name)
+    assert "Stalled" not in gallery.status()["counts"]
 
 
 def test_two_majors_of_one_library_render_the_same_text_differently(gallery: Platform) -> None:

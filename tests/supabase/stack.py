@@ -59,7 +59,9 @@ class Supabase:
         self._rest: subprocess.Popen[bytes] | None = None
         self.start_rest()
         keys = {self.key(role) for role in ("anon", "service_role")}
-        handler = partial(_Gateway, f"http://127.0.0.1:{self._rest_port}", keys)
+        rest = httpx.Client(base_url=f"http://127.0.0.1:{self._rest_port}", timeout=15)
+        self._open.append(rest)
+        handler = partial(_Gateway, rest, keys)
         self._gateway = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         threading.Thread(target=self._gateway.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         self.url = f"http://127.0.0.1:{self._gateway.server_port}"
@@ -129,7 +131,7 @@ class _Gateway(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def __init__(self, rest: str, keys: set[str], *arguments: Any) -> None:
+    def __init__(self, rest: httpx.Client, keys: set[str], *arguments: Any) -> None:
         self._rest, self._keys = rest, keys
         super().__init__(*arguments)
 
@@ -140,7 +142,7 @@ class _Gateway(BaseHTTPRequestHandler):
         path = self.path.removeprefix("/rest/v1")
         given = {name: value for name, value in self.headers.items() if name.lower() not in _OF_ONE_HOP}
         try:
-            told = httpx.request(self.command, self._rest + path, headers=given, content=body)
+            told = self._rest.request(self.command, path, headers=given, content=body)
         except httpx.TransportError:
             return self._answer(503, {}, json.dumps({"message": "name resolution failed"}).encode())
         return self._answer(told.status_code, dict(told.headers), told.content)
