@@ -115,6 +115,7 @@ class Trials:
         try:
             return await self._engine.start(spec, candidate=True)
         except Failure as failure:
+            self._secrets.veil.failure(failure)
             failure.problems = tuple(_in_repository(problem, wanted.folder) for problem in failure.problems)
             home = self.folders.release(wanted.name, release)
             failure.detail = failure.detail and failure.detail.replace(f"{home}/", "")
