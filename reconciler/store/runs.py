@@ -20,20 +20,15 @@ from reconciler.store.tables import Run
 
 RUNS_KEPT = 200
 """Per job. What happened before is forgotten, and never begun again either."""
-_SPARE = 20
-"""So many more before they are pruned together."""
+_LOOKED_EVERY = 250
+"""Runs after which all jobs are looked at for too many."""
 
 _INSERT_JOB = inserting(JobTable)
 _INSERT = inserting(Run)
 _CHANGE = changing(Run, Run.__table__.c.id)
+_CHANGE_JOB = update(JobTable).where(JobTable.service == bindparam("of"), JobTable.name == bindparam("key"))
+_SETTLE = _CHANGE_JOB.values(settled=bindparam("until"), missed=JobTable.missed + bindparam("more"))
 _KNOWN = select(Run.number).where(Run.id == bindparam("key"))
-_TOO_MANY = (
-    select(Run.number)
-    .where(Run.service == bindparam("of"), Run.job == bindparam("key"))
-    .order_by(Run.number.desc())
-    .limit(1)
-    .offset(RUNS_KEPT + _SPARE)
-)
 
 
 class RunChange(TypedDict, total=False):
@@ -65,15 +60,16 @@ class RunEntries(Entries):
         self, service: ServiceName, name: str, settled: datetime, missed: int, runs: Iterable[RunRow]
     ) -> tuple[RunId, ...]:
         """Write down what a look at a job decided. Which of the runs are new; the others were begun before."""
-        self._change_job(service, name, settled=settled, missed=JobTable.missed + missed)
+        self._connection.execute(_SETTLE, {"of": service, "key": name, "until": settled, "more": missed})
         return tuple(run.id for run in runs if self.begin_run(run))
 
     def begin_run(self, run: RunRow) -> bool:
         """The intent, before anything is done. False: this run is known already, and must not be done."""
         if self._connection.execute(_KNOWN, {"key": run.id}).scalar() is not None:
             return False
-        self._connection.execute(_INSERT, asdict(run))
-        self._forget_old(run.service, run.job)
+        number = self._add(_INSERT, asdict(run))
+        if number % _LOOKED_EVERY == 0:
+            self._forget_old()
         return True
 
     def change_run(self, run: RunId, **change: Unpack[RunChange]) -> None:
@@ -118,20 +114,19 @@ class RunEntries(Entries):
         return tuple(JobRow(**row) for row in self._connection.execute(query).mappings())
 
     def _change_job(self, service: ServiceName, name: str, **values: Any) -> None:
-        self._connection.execute(
-            update(JobTable).where(JobTable.service == service, JobTable.name == name).values(**values)
-        )
+        self._connection.execute(_CHANGE_JOB, {"of": service, "key": name, **values})
 
-    def _forget_old(self, service: ServiceName, job: str) -> None:
-        of = (Run.service == service, Run.job == job)
-        if self._connection.execute(_TOO_MANY, {"of": service, "key": job}).scalar() is None:
-            return
-        kept = select(Run.number).where(*of).order_by(Run.number.desc()).limit(RUNS_KEPT).subquery()
-        last = select(func.min(kept.c.number)).scalar_subquery()
-        old = (*of, Run.number < last, Run.state.not_in(UNDER_WAY))
-        until = self._connection.execute(select(func.max(Run.scheduled_at)).where(*old)).scalar()
-        self._connection.execute(delete(Run).where(*old))
-        if until is not None:
+    def _forget_old(self) -> None:
+        """Of every job that has too many."""
+        rank = func.row_number().over(partition_by=(Run.service, Run.job), order_by=Run.number.desc()).label("rank")
+        ranked = select(Run.number, Run.service, Run.job, Run.scheduled_at, rank).where(Run.state.not_in(UNDER_WAY))
+        old = ranked.subquery()
+        newest = select(old.c.service, old.c.job, func.max(old.c.scheduled_at), func.max(old.c.number)).where(
+            old.c.rank > RUNS_KEPT
+        )
+        for service, job, until, last in self._connection.execute(newest.group_by(old.c.service, old.c.job)).all():
+            of = (Run.service == service, Run.job == job, Run.number <= last, Run.state.not_in(UNDER_WAY))
+            self._connection.execute(delete(Run).where(*of))
             self._change_job(service, job, forgotten=until)
 
 

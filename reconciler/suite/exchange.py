@@ -41,11 +41,16 @@ class TimedOut(Exception):
 def connect(socket: str) -> httpx.AsyncClient:
     """A client of one suite: its cookies are its own, and nothing of this process's environment reaches it."""
     return httpx.AsyncClient(
-        transport=httpx.AsyncHTTPTransport(uds=socket, verify=_no_tls(), trust_env=False, limits=ONE_BY_ONE),
+        transport=transport(socket),
         timeout=None,  # noqa: S113 - `ask` limits the whole exchange, which costs less than limiting each step
         trust_env=False,
         cookies=CookieJar(DefaultCookiePolicy(secure_protocols=("http", "https"))),
     )
+
+
+def transport(socket: str) -> httpx.AsyncHTTPTransport:
+    """For whoever asks one thing, and needs none of what a client adds."""
+    return httpx.AsyncHTTPTransport(uds=socket, verify=_no_tls(), trust_env=False, limits=ONE_BY_ONE)
 
 
 async def ask(client: httpx.AsyncClient, call: Call, within: float, clock: Clock) -> Answer:

@@ -16,13 +16,14 @@ async def take_turn(
     slots: asyncio.Semaphore,
     start: Callable[[], Coroutine[Any, Any, T]],
     undo: Callable[[T], Awaitable[object]] | None = None,
+    held: float = HELD,
 ) -> T:
     """Start when there is a slot. Cancelled, it ends when the start has; `undo` is for one that came too late."""
     starting: asyncio.Task[T] | None = None
     try:
         async with slots:
             starting = asyncio.create_task(start())
-            await asyncio.wait([starting], timeout=HELD)
+            await asyncio.wait([starting], timeout=held)
         return await starting
     except asyncio.CancelledError:
         if starting is not None:

@@ -401,7 +401,7 @@ def _gone(journal: Journal) -> Any:
     async def refuse(*_: object, **__: object) -> None:
         raise StoreUnusable("killed", "")
 
-    return SimpleNamespace(write=refuse, change_run=refuse, settle_job=refuse, later=lambda _: None)
+    return SimpleNamespace(write=refuse, change_run=refuse, later=lambda _: None)
 
 
 def test_nothing_is_begun_that_could_not_be_written_down(world: World) -> None:

@@ -23,7 +23,7 @@ from reconciler.control.live import Live
 from reconciler.model.job import Job
 from reconciler.model.names import ServiceName
 from reconciler.model.refusal import Refusal, Unknown
-from reconciler.model.run import Cause, Outcome, RunState
+from reconciler.model.run import Cause, Outcome, RunId, RunState
 from reconciler.model.timetable import Due, due
 from reconciler.store.journal import Journal, Transaction
 from reconciler.store.rows import JobRow, RunRow
@@ -33,9 +33,11 @@ from reconciler.worker.slot import take_turn
 
 log = logging.getLogger(__name__)
 
-BEGIN_TOGETHER = 16
-"""A run keeps the others of the same second waiting until it is done, for a second at the most."""
+BEGIN_TOGETHER = 6
+TURN = 0.05
+"""A run keeps the others of its second waiting until it is done, for so long at the most; a release goes between."""
 STORE_RETRY = 5.0
+LOOKED_TOGETHER = 100
 HEARD_WITHIN = 1.0
 HEARD_EVERY = 0.02
 SETTLES_WITHIN = 10.0
@@ -57,6 +59,15 @@ class Memory:
     last: tuple[RunRow, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was found about one job, and decided."""
+
+    duty: Duty
+    found: Due
+    runs: list[RunRow]
+
+
 class Cron:
     def __init__(
         self, journal: Journal, *, clock: Callable[[], datetime] = utc_now, perform: Perform = perform
@@ -69,6 +80,7 @@ class Cron:
         self._standings: dict[ServiceName, Standing] = {}
         self._memories: dict[Key, Memory] = {}
         self._unfinished: tuple[RunRow, ...] = ()
+        self._wanted: dict[Key, None] = {}
         self._looking: set[Key] = set()
         self._turns = asyncio.Semaphore(BEGIN_TOGETHER)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -95,7 +107,7 @@ class Cron:
         self._begun = True
         if not self._resting:
             self._alarm.start()
-            await self._look_at_each(tuple(self._duties))
+            await self.look(*self._duties)
 
     def rest(self) -> None:
         """Begin nothing more: the platform is going down."""
@@ -175,42 +187,55 @@ class Cron:
 
     # What is due
 
-    async def look(self, key: Key) -> None:
-        """See what of a job is due now, and begin it. Looking twice finds nothing the second time."""
-        duty = self._duties.get(key)
-        if duty is None or key in self._looking or self._resting or not self._begun:
-            return
-        self._looking.add(key)
-        try:
-            await self._look_at(duty)
-        except StoreUnusable as unusable:
-            # Nothing is begun that is not written down first.
-            log.warning("a job has to wait for the journal", extra={"job": "/".join(key), "why": str(unusable)})
-            asyncio.get_running_loop().call_later(STORE_RETRY, lambda: self._soon(self.look(key)))
-        finally:
-            self._looking.discard(key)
-        self._begin_next(duty)
+    async def look(self, *keys: Key) -> None:
+        """See what of these jobs is due now, and begin it. Looking twice finds nothing the second time."""
+        self._wanted.update(dict.fromkeys(keys))
+        # Whoever wakes at the same moment is looked at, and written down, together.
+        await asyncio.sleep(0)
+        while self._wanted and self._begun and not self._resting:
+            together = [self._wanted.popitem()[0] for _ in range(min(len(self._wanted), LOOKED_TOGETHER))]
+            duties = {key: self._duties[key] for key in together if key in self._duties and key not in self._looking}
+            self._looking.update(duties)
+            try:
+                await self._look_at(duties.values())
+            except StoreUnusable as unusable:
+                # Nothing is begun that is not written down first.
+                log.warning("jobs have to wait for the journal", extra={"jobs": len(duties), "why": str(unusable)})
+                asyncio.get_running_loop().call_later(STORE_RETRY, self._look_soon, tuple(duties))
+            finally:
+                self._looking.difference_update(duties)
+            for duty in duties.values():
+                self._begin_next(duty)
+            # Ten thousand of them shall keep nobody waiting.
+            await asyncio.sleep(0)
 
-    async def _look_at(self, duty: Duty) -> None:
+    async def _look_at(self, duties: Iterable[Duty]) -> None:
         now = self._clock()
+        looks = [look for duty in duties if (look := self._decide(duty, now)) is not None]
+        if not looks:
+            return
+        try:
+            new = await self._journal.write(partial(_settle, looks=looks))
+        except StoreUnusable:
+            for look in looks:
+                for run in look.runs:
+                    look.duty.give_up(run)
+            raise
+        for look in looks:
+            duty, found = look.duty, look.found
+            duty.settled = max(duty.settled, found.settled)
+            for run in look.runs:
+                self._place(duty, run, is_new=run.id in new)
+            if found.missed:
+                duty.missed += found.missed
+                tell_missed(self._standings.get(duty.job.service), duty.job, found)
+
+    def _decide(self, duty: Duty, now: datetime) -> Look | None:
         duty.settled = duty.begins(now)
         found = due(duty.job, duty.settled, now)
-        if found.is_nothing:
-            return
-        runs = [self._reserve(duty, at, found, now) for at in found.runs]
-        job = duty.job
-        try:
-            new = await self._journal.settle_job(job.service, job.name, found.settled, found.missed, runs)
-        except StoreUnusable:
-            for run in runs:
-                duty.give_up(run)
-            raise
-        duty.settled = max(duty.settled, found.settled)
-        for run in runs:
-            self._place(duty, run, is_new=run.id in new)
-        if found.missed:
-            duty.missed += found.missed
-            tell_missed(self._standings.get(job.service), job, found)
+        return (
+            None if found.is_nothing else Look(duty, found, [self._reserve(duty, at, found, now) for at in found.runs])
+        )
 
     def _reserve(self, duty: Duty, at: datetime, found: Due, now: datetime) -> RunRow:
         is_late = len(found.runs) > 1 or found.missed > 0
@@ -226,13 +251,10 @@ class Cron:
             self._soon(self._play(duty, run))
 
     def _look_at_all(self) -> None:
-        self._soon(self._look_at_each(tuple(self._duties)))
+        self._look_soon(tuple(self._duties))
 
-    async def _look_at_each(self, keys: Iterable[Key]) -> None:
-        for key in keys:
-            await self.look(key)
-            # Ten thousand of them shall keep nobody waiting.
-            await asyncio.sleep(0)
+    def _look_soon(self, keys: tuple[Key, ...]) -> None:
+        self._soon(self.look(*keys))
 
     # One run
 
@@ -259,7 +281,7 @@ class Cron:
     async def _play(self, duty: Duty, run: RunRow) -> None:
         """From a place that it has to its end, and on to the next that waits."""
         try:
-            ended, outcome = await take_turn(self._turns, partial(self._carry_out, duty, run))
+            ended, outcome = await take_turn(self._turns, partial(self._carry_out, duty, run), held=TURN)
         except asyncio.CancelledError:
             ended, outcome = run, Outcome(RunState.INTERRUPTED, STOPPED)
         except Exception:
@@ -360,6 +382,14 @@ class Cron:
 
 def _everything(entries: Transaction) -> tuple[tuple[JobRow, ...], tuple[RunRow, ...], tuple[RunRow, ...]]:
     return entries.jobs(), entries.last_runs(OUTCOMES_KEPT), entries.unfinished_runs()
+
+
+def _settle(entries: Transaction, *, looks: Iterable[Look]) -> frozenset[RunId]:
+    new: list[RunId] = []
+    for look in looks:
+        job, found = look.duty.job, look.found
+        new += entries.settle_job(job.service, job.name, found.settled, found.missed, look.runs)
+    return frozenset(new)
 
 
 def _follow(entries: Transaction, *, service: ServiceName, rows: Iterable[JobRow], at: datetime) -> None:

@@ -18,7 +18,7 @@ from reconciler.model.failure import Failure
 from reconciler.model.job import Job
 from reconciler.model.run import Outcome, RunState
 from reconciler.store.rows import RunRow
-from reconciler.suite.exchange import HOST, connect
+from reconciler.suite.exchange import HOST, transport
 from reconciler.worker.crew import Crew
 from reconciler.worker.process import Worker
 
@@ -68,12 +68,13 @@ async def _request(worker: Worker, job: Job, run: RunRow, live: Live, serves: Se
     }
     redactor = await _redactor(live.crew)
     try:
-        async with (
-            asyncio.timeout(job.timeout),
-            connect(str(worker.sockets.private)) as client,
-            client.stream(method, f"{HOST}{live.recipe.prefix}{path}", headers=headers) as response,
-        ):
-            return _judged(response, *await _beginning(response), redactor)
+        request = httpx.Request(method, f"{HOST}{live.recipe.prefix}{path}", headers=headers)
+        async with asyncio.timeout(job.timeout), transport(str(worker.sockets.private)) as door:
+            response = await door.handle_async_request(request)
+            try:
+                return _judged(response, *await _beginning(response), redactor)
+            finally:
+                await response.aclose()
     except TimeoutError:
         return Outcome(RunState.TIMED_OUT, f"it took longer than {job.timeout:g} s")
     except (httpx.TransportError, httpx.InvalidURL) as error:
