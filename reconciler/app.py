@@ -243,7 +243,8 @@ class Server(uvicorn.Server):
 def _server(overview: Overview, settings: Settings, recognisers: Sequence[Recogniser]) -> uvicorn.Server:
     hosts = (settings.host, *settings.allowed_hosts)
     access = Access(read_admin_token(settings.data) or "", hosts, recognisers)
-    application = build(overview, access, doors_from(os.environ), settings.webhook_body)
+    services_at = settings.public_url or url(settings.host, settings.port)
+    application = build(overview, access, doors_from(os.environ), settings.webhook_body, services_at=services_at)
     # A person's way in, worth something once; it may stay in a log.
     code = application.state.sign_in_code.text
     log.info("dashboard  sign-in=%s/sign-in?code=%s", url(settings.host, settings.control_port), code)

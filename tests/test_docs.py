@@ -6,8 +6,9 @@ from typing import Any, get_args
 
 import pytest
 import typer
+from fastapi.routing import APIRoute
 
-from reconciler.api.application import build
+from reconciler.api.application import ROUTERS, build
 from reconciler.cli import app as command_line
 from reconciler.model.document import parse
 from reconciler.model.failure import Reason
@@ -81,6 +82,12 @@ def test_every_path_of_the_control_plane_is_listed() -> None:
     schema = build(None, type("Nobody", (), {"hosts": ()})()).openapi()  # type: ignore[arg-type]
     paths = {f"{method.upper()} {path}" for path, methods in schema["paths"].items() for method in methods}
     assert set(first_cells(REFERENCE, "The control plane")) == {*paths, "GET /openapi.json"}
+
+
+def test_every_page_is_listed() -> None:
+    routes = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+    pages = {route.path for route in routes if not route.include_in_schema and not route.path.startswith("/git/")}
+    assert set(first_cells(REFERENCE, "Pages")) == pages
 
 
 def test_every_condition_and_reason_is_explained() -> None:

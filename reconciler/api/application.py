@@ -3,7 +3,21 @@
 from fastapi import FastAPI
 
 from reconciler import __version__
-from reconciler.api import actions, events, git, probes, runs, secrets, services, sign_in, syncs, tokens, webhooks
+from reconciler.api import (
+    actions,
+    dashboard,
+    events,
+    git,
+    probes,
+    reference,
+    runs,
+    secrets,
+    services,
+    sign_in,
+    syncs,
+    tokens,
+    webhooks,
+)
 from reconciler.api.access import Access
 from reconciler.api.audited import Audited
 from reconciler.api.doorway import Doorway
@@ -21,13 +35,24 @@ ROUTERS = (
     runs.router,
     tokens.router,
     sign_in.router,
+    dashboard.router,
+    reference.router,
+    reference.pages,
     webhooks.router,
     git.router,
     secrets.router,
 )
 
 
-def build(platform: Platform, access: Access, doors: Doors | None = None, webhook_body: int | None = None) -> FastAPI:
+def build(
+    platform: Platform,
+    access: Access,
+    doors: Doors | None = None,
+    webhook_body: int | None = None,
+    *,
+    services_at: str = "",
+) -> FastAPI:
+    """`services_at` is the address of the services' listener, as clients know it."""
     app = FastAPI(
         title="reconciler",
         version=__version__,
@@ -38,6 +63,7 @@ def build(platform: Platform, access: Access, doors: Doors | None = None, webhoo
     )
     app.state.platform = platform
     app.state.access = access
+    app.state.services_at = services_at
     app.state.followers = Followers()
     app.state.sign_in_code = sign_in.SignInCode()
     app.state.intake = webhooks.Intake(doors or {})

@@ -5,7 +5,6 @@ in a cookie that no script can read and no other site can send.
 """
 
 import hmac
-import html
 import secrets
 from typing import Annotated
 from urllib.parse import parse_qs
@@ -15,25 +14,14 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from reconciler.api.access import Access, comes_from_here, cookie_name
 from reconciler.api.asked import Keys
+from reconciler.api.dashboard import HEADERS
+from reconciler.dashboard.page import render
 from reconciler.model.access import SCOPES, Caller, Token
 
 router = APIRouter(include_in_schema=False)
 
 LONGEST_FORM = 4096
 MONTH = 30 * 86400
-PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Sign in · reconciler</title>
-<h1>reconciler</h1>
-{message}
-<form method="post" action="/sign-in">
-<p><label>Access token <input type="password" name="token" autocomplete="current-password" required autofocus></label>
-<button>Sign in</button></p>
-</form>
-<p>The first token is in <code>admin-token</code> in the server's data folder; <code>reconciler token create</code>
-makes others.</p>
-</html>
-"""
 
 
 class SignInCode:
@@ -111,5 +99,4 @@ async def _form(request: Request) -> dict[str, str]:
 
 
 def _page(message: str = "", status: int = 200) -> HTMLResponse:
-    told = f'<p role="alert">{html.escape(message)}</p>' if message else ""
-    return HTMLResponse(PAGE.format(message=told), status)
+    return HTMLResponse(render("sign_in.html", message=message), status, headers=HEADERS)
