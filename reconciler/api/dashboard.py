@@ -22,7 +22,7 @@ from reconciler.dashboard.assets import SERVED
 from reconciler.dashboard.listing import listing
 from reconciler.dashboard.page import render
 from reconciler.dashboard.progress import UNDER_WAY, Progress, progress
-from reconciler.dashboard.standing import Look, standing
+from reconciler.dashboard.standing import Look, standing, worth_telling
 from reconciler.model.access import Caller
 from reconciler.model.status import EventStatus, ServiceStatus
 
@@ -104,6 +104,7 @@ async def service(platform: Asked, caller: Reader, name: Name) -> HTMLResponse:
         here="Services",
         service=found,
         standing=standing(found),
+        told_conditions=worth_telling(found.conditions),
         releases=releases,
         report=await platform.suite(name),
         delivery=await platform.history.delivery(name),

@@ -34,19 +34,20 @@ class Listing:
 
 
 def listing(services: Sequence[ServiceStatus], text: str = "", look: str = "", page: int = 1) -> Listing:
-    found = [Row(service, standing(service)) for service in services if _says(service, text)]
+    every = [Row(service, standing(service)) for service in services]
+    found = [row for row in every if _says(row.service, text)] if text else every
     if look:
         found = [row for row in found if row.standing.look.name == look]
     # Names are in order already, and sorting keeps it.
-    found.sort(key=lambda row: not row.standing.look.is_bad)
+    found = sorted(found, key=lambda row: not row.standing.look.is_bad)
     pages = max(1, -(-len(found) // PAGE))
     page = min(page, pages)
     shown = found[(page - 1) * PAGE : page * PAGE]
-    return Listing(shown, counted(services), len(services), len(found), page, pages)
+    return Listing(shown, counted(row.standing for row in every), len(every), len(found), page, pages)
 
 
 def _says(service: ServiceStatus, text: str) -> bool:
     commit = service.live.commit if service.live else None
     said = (service.name, service.description, commit.subject if commit else None, service.revision_changed)
     wanted = text.casefold()
-    return not wanted or any(wanted in each.casefold() for each in said if each)
+    return any(wanted in each.casefold() for each in said if each)

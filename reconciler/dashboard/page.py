@@ -27,7 +27,8 @@ def render(template: str, **facts: Any) -> str:
 
 def plain(text: object) -> str:
     """Without escape sequences, control characters, and marks that turn text around."""
-    return UNSEEN.sub("", ESCAPES.sub("", str(text)))
+    told = str(text)
+    return told if told.isprintable() else UNSEEN.sub("", ESCAPES.sub("", told))
 
 
 def brief(text: object, most: int = LONGEST) -> str:

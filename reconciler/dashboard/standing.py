@@ -4,7 +4,7 @@ The words are those of the conditions. The shape says the same as the colour, fo
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -58,15 +58,23 @@ def look_of(condition: Condition) -> Look | None:
 def standing(service: ServiceStatus) -> Standing:
     """A suspended service that never ran is not broken: somebody wished it so."""
     said = {_key(condition): condition for condition in service.conditions}
+    if said.keys() == {"Ready"}:
+        return Standing(Look.READY, said["Ready"], False)
     if "Suspended" in said:
         said.pop("Ready=False", None)
     key = next((key for key in ORDER if key in said), None)
     return Standing(BY_KEY[key] if key else Look.UNKNOWN, said[key] if key else None, "RolledBack" in said)
 
 
-def counted(services: Iterable[ServiceStatus]) -> list[tuple[Look, int]]:
+def worth_telling(conditions: Sequence[Condition]) -> list[Condition]:
+    """A service that stalled is not ready either, for the same reason: once is enough."""
+    stalled = {condition.message for condition in conditions if condition.type == "Stalled"}
+    return [one for one in conditions if _key(one) != "Ready=False" or one.message not in stalled]
+
+
+def counted(standings: Iterable[Standing]) -> list[tuple[Look, int]]:
     """How many look like what; those that are good stand first, nobody is left out."""
-    counts = Counter(standing(service).look for service in services)
+    counts = Counter(one.look for one in standings)
     return [(look, counts[look]) for look in reversed(Look) if counts[look]]
 
 

@@ -13,7 +13,7 @@ from reconciler.dashboard.listing import PAGE, listing
 from reconciler.model.access import Caller
 from reconciler.model.names import ServiceName
 from reconciler.model.notice import Kind
-from reconciler.model.status import CommitStatus, EventStatus, PhaseTime
+from reconciler.model.status import CommitStatus, EventStatus, JobStatus, PhaseTime, ProcessStatus, RunStatus
 from tests.api.asking import TOKEN, ask, client, get
 from tests.api.platform import FAILED, SINCE, Past, Still, condition, failing, release, service, sync
 
@@ -132,6 +132,29 @@ def test_a_failing_service_tells_its_cause_with_file_line_excerpt_and_remedy() -
         assert said in told
 
 
+def test_a_service_that_stalled_says_so_once() -> None:
+    why = "It does not start."
+    twice = (condition("Ready", "False", "StartFailed", why), condition("Stalled", "True", "StartFailed", why))
+    assert text_of(get(Still(service("one", *twice)), "/services/one").text).count(why) == 1
+
+
+def test_jobs_and_processes_tell_how_they_stand() -> None:
+    run = {"id": "r", "job": "nightly", "cause": "schedule", "actor": None, "state": "failed", "release": "one-1"}
+    times = {"scheduled_at": SINCE, "started_at": SINCE, "finished_at": SINCE, "late": 0.0, "message": "<b>500</b>"}
+    last = RunStatus.model_validate({**run, **times})
+    job = {"name": "nightly", "schedule": "0 2 * * *", "timezone": "UTC", "does": "POST /jobs/nightly", "next": SINCE}
+    state = {"running": None, "waiting": 0, "last": last, "outcomes": ("failed",), "missed": 0}
+    process = {"name": "worker", "command": "celery", "state": "backoff", "pid": None, "started_at": None}
+    one = service(
+        "one",
+        cron=(JobStatus.model_validate({**job, **state}),),
+        processes=(ProcessStatus(**process, restarts=3, last_exit="exit 1"),),
+    )
+    page = get(Still(one), "/services/one").text
+    assert "nightly POST /jobs/nightly 0 2 * * * UTC 2026-01-02 03:04:05 UTC failed" in text_of(page)
+    assert "<b>500" not in page and "worker celery backoff exit 1 3" in text_of(page)
+
+
 def test_a_failed_case_stands_open_with_what_was_asked_expected_and_got() -> None:
     page = get(Rich(), "/services/red").text
     case = page[page.index('data-key="case') : page.index("</details>", page.index('data-key="case'))]
@@ -229,7 +252,7 @@ def test_a_sync_under_way_counts_what_is_settled() -> None:
     ]
     page = get(platform, "/").text
     assert '<progress max="3" value="1"' in page
-    assert "Sync in progress sync-9 1 of 3 services b playing its suite" in text_of(page)
+    assert "Sync in progress: sync sync-9 , 1 of 3 services b playing its suite" in text_of(page)
     platform.past = [sync(9, "done")]
     assert "Sync in progress" not in get(platform, "/").text
 
