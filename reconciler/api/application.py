@@ -65,6 +65,7 @@ def build(
     app.state.access = access
     app.state.services_at = services_at
     app.state.followers = Followers()
+    app.state.listeners = Followers(events.MOST_LISTENERS)
     app.state.sign_in_code = sign_in.SignInCode()
     app.state.intake = webhooks.Intake(doors or {})
     app.add_middleware(Audited)

@@ -29,6 +29,8 @@ router = APIRouter(tags=["events"])
 SSE = "text/event-stream"
 BATCH = 200
 HEARTBEAT = 15.0
+MOST_LISTENERS = 512
+"""Each costs a connection and a bounded queue, and no files: a hundred open dashboards are nothing unusual."""
 RETRY = 2_000
 """Milliseconds after which a browser comes back."""
 
@@ -62,9 +64,9 @@ async def events(
     last_event_id: Annotated[str | None, Header(max_length=20, pattern=r"^[0-9]*$")] = None,
 ) -> StreamingResponse:
     """Every event from now on, or from after the last one that the reader saw."""
-    followers: Followers = asked.app.state.followers
+    listeners: Followers = asked.app.state.listeners
     seen = int(last_event_id) if last_event_id else after
-    told = followers.admit(_told(platform.history, Wanted(service, progress, caller), seen))
+    told = listeners.admit(_told(platform.history, Wanted(service, progress, caller), seen))
     return StreamingResponse(told, media_type=SSE, headers={"X-Accel-Buffering": "no"})
 
 

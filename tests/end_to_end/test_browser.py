@@ -136,6 +136,17 @@ def test_a_page_follows_what_happens_without_being_loaded_again(seen: Platform, 
     assert page.evaluate("window.same"), "the page is the same one"
 
 
+def test_a_page_that_may_not_listen_looks_again_by_itself(seen: Platform, visitor: Visitor) -> None:
+    page = visitor.page
+    refused = [{"status": 429, "body": "{}"}]
+    page.route("**/v1/events*", lambda route: route.fulfill(**refused.pop()) if refused else route.continue_())
+    with page.expect_request(lambda request: request.headers.get("accept") == "text/html"):
+        visitor.go("/")
+    expect(page.locator("#link")).to_have_text("Connecting…")
+    # The browser reports the refusal as an error of its own.
+    visitor.complaints.clear()
+
+
 def test_the_logs_are_written_on_and_no_terminal_is_obeyed(seen: Platform, visitor: Visitor) -> None:
     says = """
 

@@ -2,7 +2,7 @@
 // Everything that others wrote is set as text. A tab that nobody sees holds no connection.
 "use strict";
 
-const SLOWEST = 1000, LINES = 500;
+const SLOWEST = 1000, REFUSED = 10000, LINES = 500;
 const link = document.getElementById("link");
 let stream = null, seen = document.body.dataset.seen, met = false, waiting = null, looking = false, again = false, last = 0, took = 0;
 
@@ -10,7 +10,14 @@ function connect() {
   if (stream || document.hidden) return;
   stream = new EventSource(`/v1/events?progress=true&after=${seen}`);
   stream.onopen = () => { say("Live"); if (met) refresh(); met = true; };
-  stream.onerror = () => { say("Connecting…"); if (stream && stream.readyState === EventSource.CLOSED) { disconnect(); setTimeout(connect, 5000); } };
+  stream.onerror = () => {
+    say("Connecting…");
+    if (!stream || stream.readyState !== EventSource.CLOSED) return;
+    // Refused: too many listen, or nobody is signed in any more, which the page itself finds out.
+    disconnect();
+    refresh();
+    setTimeout(connect, REFUSED);
+  };
   for (const kind of KINDS) stream.addEventListener(kind, heard);
 }
 
