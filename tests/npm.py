@@ -18,7 +18,7 @@ def package(name: str, version: str) -> Path:
     if folder.exists():
         return folder
     if shutil.which("npm") is None:
-        pytest.skip("[optional] npm is not installed, which fetches what others publish")
+        pytest.skip("npm is not installed, which fetches what others publish")
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as fresh:
         words = ["npm", "pack", f"{name}@{version}", "--silent", "--pack-destination", fresh]

@@ -73,8 +73,9 @@ def wait_for(
     platform: Platform, folder: Path, sha: str, seconds: int = 60, **more: str
 ) -> tuple[int, str, dict[str, str]]:
     address = f"http://127.0.0.1:{platform.control_port}"
-    given = {"RUN": "wait-for-sync", "SHA": sha, "SECONDS_AT_MOST": str(seconds), "RECONCILER_URL": address}
-    done, told, _ = run(folder, **given, **{"RECONCILER_TOKEN": platform.token, **more})
+    given = {"RUN": "wait-for-sync", "SHA": sha, "SECONDS_AT_MOST": str(seconds)}
+    server = {"RECONCILER_URL": address, "RECONCILER_TOKEN": platform.token}
+    done, told, _ = run(folder, **given, **{**server, **more})
     return done.returncode, done.stdout, told
 
 

@@ -68,7 +68,7 @@ def test_no_request_is_lost_over_ten_releases(stage: tuple[Gateway, Zygote]) -> 
             new = _worker(zygote, f"v{number}-")
             gateway.control.route("/api/tasks", _route(new), _address(old))
             old.retire()
-            assert old.stopped() == {"requests": 0, "tasks": 0, "websockets": 0}
+            assert old.stopped() == {"requests": 0, "tasks": 0, "websockets": 0, "calls": 0}
             until_sync(lambda: kept.answers[f"v{number}-0".encode()] or kept.failures, what="the new one")  # noqa: B023
             old = new
     assert kept.failures + fresh.failures == []

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,10 @@ class Wire:
 
     def send(self, message: Message, *fds: int) -> None:
         line = json.dumps(message).encode() + b"\n"
-        self.sock.sendall(line[socket.send_fds(self.sock, [line], list(fds)) :])
+        rest = line[socket.send_fds(self.sock, [line], list(fds)) :]
+        # Sending nothing is refused as well, by one who has obeyed and gone.
+        if rest:
+            self.sock.sendall(rest)
 
     def next(self, op: str, **expected: object) -> Message:
         """The next message of this kind; others are skipped."""
@@ -64,8 +68,13 @@ class Worker:
         self.zygote = zygote
         self.spec = spec
         self.pid = pid
-        self.wire = Wire(spec["socket"])
-        zygote.opened.callback(self.wire.close)
+
+    @cached_property
+    def wire(self) -> Wire:
+        """Connected when somebody has something to say: a worker may be gone before that."""
+        wire = Wire(self.spec["socket"])
+        self.zygote.opened.callback(wire.close)
+        return wire
 
     def ready(self) -> Message:
         return self.wire.next("state", state="ready")
@@ -108,7 +117,9 @@ class Worker:
     def records(self) -> list[Message]:
         """Everything that was said so far, oldest first."""
         files = [self.output / "previous.jsonl", self.output / "current.jsonl"]
-        return [json.loads(line) for file in files if file.exists() for line in file.read_text().splitlines()]
+        texts = [file.read_text() for file in files if file.exists()]
+        # The last line may be seen while it is being written.
+        return [json.loads(line) for text in texts for line in text[: text.rfind("\n") + 1].splitlines()]
 
     def said(self, message: str) -> Message:
         """The record with this message; waits for it."""

@@ -1,6 +1,7 @@
 """How long a worker waits for a client: the real limits are minutes, so these tests shorten them."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -279,7 +280,12 @@ def answering(*parts: bytes, kind: bytes = b"text/plain", length: int | None = N
 
 
 @pytest.mark.parametrize("app", [answering(), answering(length=3)], ids=["nothing", "a head that waits for its body"])
-def test_a_request_without_an_answer_in_time_is_told_so_and_ended(app: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_request_without_an_answer_in_time_is_told_so_and_ended(
+    app: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A server in another test may have configured logging as uvicorn does by itself.
+    monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)
+
     async def scenario(busy: Traffic, client: socket.socket) -> None:
         failed = busy.failed
         shared(busy)
