@@ -13,6 +13,8 @@ from uuid import uuid4
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+NOW = time.time()
+"""When they are signed, unless a test says otherwise: cases may be made long before they are played."""
 SECRET = "It's a Secret to Everybody"
 SIGNING = "whsec_" + base64.b64encode(b"reconciler-reconciler-reconciler").decode()
 PRIVATE = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -85,13 +87,15 @@ def gitea(event: str = "push", payload: object = None, *, kind: str = "Gitea", f
     return Hook("gitea", headers, body)
 
 
-def gitlab(payload: object = None, *, token: str | None = SECRET, signing: str | None = None) -> Hook:
+def gitlab(
+    payload: object = None, *, token: str | None = SECRET, signing: str | None = None, at: float | None = None
+) -> Hook:
     body = as_json(gitlab_pushed() if payload is None else payload)
     headers = {"X-Gitlab-Event": "Push Hook", "Idempotency-Key": str(uuid4())}
     if token is not None:
         headers["X-Gitlab-Token"] = token
     if signing is not None:
-        headers |= signed(body, signing)
+        headers |= signed(body, signing, at=at)
     return Hook("gitlab", headers, body)
 
 
@@ -126,7 +130,7 @@ def standard(payload: object = None, *, key: str = SIGNING, identity: str = "", 
 
 
 def signed(body: bytes, key: str, identity: str = "", at: float | None = None) -> dict[str, str]:
-    identity, moment = identity or f"msg_{uuid4().hex}", str(int(time.time() if at is None else at))
+    identity, moment = identity or f"msg_{uuid4().hex}", str(int(NOW if at is None else at))
     content = f"{identity}.{moment}.".encode() + body
     if key.startswith("whpk_"):
         signature = "v1a," + base64.b64encode(PRIVATE.sign(content)).decode()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -180,7 +181,7 @@ async def written_down(place: Place, sync: str) -> None:
 
 def test_messages_of_one_text_and_different_signed_numbers_are_different_messages(tmp_path: Path) -> None:
     async def scenario(place: Place) -> None:
-        first, second = webhooks.standard(), webhooks.standard()
+        first, second = (webhooks.standard(at=time.time()) for _ in range(2))
         assert first.body == second.body
         receipts = [(await post(place.client, hook)).json()["receipt"] for hook in (first, second, first)]
         assert receipts == ["1", "2", "1"]

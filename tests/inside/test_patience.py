@@ -283,8 +283,11 @@ def answering(*parts: bytes, kind: bytes = b"text/plain", length: int | None = N
 def test_a_request_without_an_answer_in_time_is_told_so_and_ended(
     app: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A server in another test may have configured logging as uvicorn does by itself.
-    monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)
+    # Another test of this process may have configured logging as servers do.
+    speaker = logging.getLogger("uvicorn.error")
+    monkeypatch.setattr(speaker, "disabled", False)
+    monkeypatch.setattr(speaker, "handlers", [caplog.handler])
+    monkeypatch.setattr(logging.root.manager, "disable", 0)
 
     async def scenario(busy: Traffic, client: socket.socket) -> None:
         failed = busy.failed

@@ -1,7 +1,6 @@
 """What is genuine and what is not, provider by provider; and what a genuine one is about."""
 
 import base64
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -20,7 +19,7 @@ DOORS = doors_from(ENVIRON)
 
 def received(hook: Hook) -> Received:
     headers = {name.lower(): (value,) for name, value in hook.headers.items()}
-    return Received(headers=headers, body=hook.body, at=time.time())
+    return Received(headers=headers, body=hook.body, at=webhooks.NOW)
 
 
 def opened(hook: Hook) -> Event:
@@ -126,8 +125,8 @@ FORGED = "sha256=" + "ab" * 32
         pytest.param(changed(webhooks.standard(), **{"webhook-id": "msg_other"}), "no signature", id="another id"),
         pytest.param(changed(webhooks.standard(), **{"webhook-timestamp": "12"}), "no signature", id="another moment"),
         pytest.param(changed(webhooks.standard(), **{"webhook-timestamp": "soon"}), "malformed", id="no moment"),
-        pytest.param(webhooks.standard(at=time.time() - 301), "replay", id="five minutes old"),
-        pytest.param(webhooks.standard(at=time.time() + 400), "replay", id="of the future"),
+        pytest.param(webhooks.standard(at=webhooks.NOW - 301), "replay", id="five minutes old"),
+        pytest.param(webhooks.standard(at=webhooks.NOW + 400), "replay", id="of the future"),
         pytest.param(changed(webhooks.standard(), **{"webhook-signature": "v1,%%%"}), "no signature", id="no base64"),
         pytest.param(
             changed(webhooks.standard(), **{"webhook-signature": "v2,YQ=="}), "no signature", id="a later version"
