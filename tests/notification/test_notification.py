@@ -69,7 +69,8 @@ def receiving(*answers: int | tuple[int, dict[str, str]], tls: Path | None = Non
     if tls is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(tls)
-        server.socket = context.wrap_socket(server.socket, server_side=True)
+        # Hands are shaken where the request is read: a client that stops in between must not stop the server.
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     receiver.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
