@@ -1,5 +1,6 @@
 """How the whole suite is run; what single tests need stands beside them."""
 
+import logging
 import os
 from collections.abc import Iterator
 
@@ -26,3 +27,29 @@ def postgres() -> Iterator[Postgres]:
     """A PostgreSQL for as long as the tests run; each takes a database of its own."""
     with Postgres() as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def _loggers_as_they_were() -> Iterator[None]:
+    """Servers and workers that a test runs in this process set up logging for all of it; the next test knows nothing
+    of that."""
+    named = logging.root.manager.loggerDict
+    found = {logger: _state(logger) for logger in (logging.root, *named.values()) if isinstance(logger, logging.Logger)}
+    silenced = logging.root.manager.disable
+    yield
+    logging.root.manager.disable = silenced
+    for logger in (logging.root, *named.values()):
+        if isinstance(logger, logging.Logger):
+            state = found.get(logger, NEW)
+            if _state(logger) != state:
+                level, logger.propagate, logger.disabled, handlers = state
+                logger.setLevel(level)
+                logger.handlers[:] = handlers
+
+
+State = tuple[int, bool, bool, tuple[logging.Handler, ...]]
+NEW: State = (logging.NOTSET, True, False, ())
+
+
+def _state(logger: logging.Logger) -> State:
+    return logger.level, logger.propagate, logger.disabled, tuple(logger.handlers)

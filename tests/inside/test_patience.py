@@ -1,7 +1,6 @@
 """How long a worker waits for a client: the real limits are minutes, so these tests shorten them."""
 
 import asyncio
-import logging
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -280,15 +279,7 @@ def answering(*parts: bytes, kind: bytes = b"text/plain", length: int | None = N
 
 
 @pytest.mark.parametrize("app", [answering(), answering(length=3)], ids=["nothing", "a head that waits for its body"])
-def test_a_request_without_an_answer_in_time_is_told_so_and_ended(
-    app: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Another test of this process may have configured logging as servers do.
-    speaker = logging.getLogger("uvicorn.error")
-    monkeypatch.setattr(speaker, "disabled", False)
-    monkeypatch.setattr(speaker, "handlers", [caplog.handler])
-    monkeypatch.setattr(logging.root.manager, "disable", 0)
-
+def test_a_request_without_an_answer_in_time_is_told_so_and_ended(app: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario(busy: Traffic, client: socket.socket) -> None:
         failed = busy.failed
         shared(busy)

@@ -33,9 +33,7 @@ def serve_on_loopback(app: Any) -> Iterator[str]:
 
 @contextmanager
 def _running(app: Any, **where: Any) -> Iterator[QuietServer]:
-    server = QuietServer(
-        uvicorn.Config(app, log_level="critical", ws="none", lifespan="off", access_log=False, **where)
-    )
+    server = QuietServer(uvicorn.Config(app, log_config=None, ws="none", lifespan="off", access_log=False, **where))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     until_sync(lambda: server.started, within=10, what="uvicorn to listen")
