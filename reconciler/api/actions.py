@@ -1,18 +1,15 @@
 """What a person asks of one service. Asking twice is asking once, and the answer says whether anything changed."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from reconciler.api.access import scope
-from reconciler.api.asked import Asked, Name
+from reconciler.api.asked import Asked, Name, refusals
 from reconciler.api.problems import described
 from reconciler.api.reports import SuiteReport
 from reconciler.model.access import Caller
-from reconciler.model.refusal import Refusal, Unknown
 from reconciler.model.status import ActionTaken
 
 router = APIRouter(tags=["actions"], responses=described(404, 409))
@@ -58,13 +55,3 @@ async def test(platform: Asked, name: Name, _caller: MayDeploy) -> SuiteReport:
     """Play the suite against the live release, and say what it concluded. Changes nothing for anyone."""
     with refusals():
         return SuiteReport.of(await platform.actions.test(name))
-
-
-@contextmanager
-def refusals() -> Iterator[None]:
-    try:
-        yield
-    except Unknown as unknown:
-        raise HTTPException(404, str(unknown)) from unknown
-    except Refusal as refusal:
-        raise HTTPException(409, str(refusal)) from refusal

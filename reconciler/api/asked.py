@@ -8,7 +8,8 @@ from fastapi import Depends, HTTPException, Path, Request
 
 from reconciler.api import platform as platforms
 from reconciler.api.platform import Platform
-from reconciler.model.refusal import Unknown
+from reconciler.model.refusal import Refusal, Unknown
+from reconciler.model.unusable import Unusable
 
 
 async def _platform(request: Request) -> Platform:
@@ -32,8 +33,13 @@ def no_service(name: str) -> HTTPException:
 
 
 @contextmanager
-def unknown_is_404() -> Iterator[None]:
+def refusals() -> Iterator[None]:
+    """What the platform will not do for whoever asks, as HTTP says it."""
     try:
         yield
+    except Unusable as unusable:
+        raise HTTPException(422, str(unusable)) from unusable
     except Unknown as unknown:
         raise HTTPException(404, str(unknown)) from unknown
+    except Refusal as refusal:
+        raise HTTPException(409, str(refusal)) from refusal

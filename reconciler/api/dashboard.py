@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.routing import APIRoute
 
 from reconciler.api.access import scope
-from reconciler.api.asked import Asked, Name, Release, no_service, unknown_is_404
+from reconciler.api.asked import Asked, Name, Release, no_service, refusals
 from reconciler.api.pages import After, page_of_newest
 from reconciler.api.platform import Platform
 from reconciler.dashboard.assets import SERVED
@@ -123,7 +123,7 @@ async def compare(
 ) -> HTMLResponse:
     if platform.service(name) is None:
         raise no_service(name)
-    with unknown_is_404():
+    with refusals():
         both = await platform.history.compare(name, before, after)
     releases, _ = await platform.history.releases(name, 100, None)
     newest = await platform.history.last_events(1, None)

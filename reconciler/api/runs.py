@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, HTTPException, Path, Query
 
 from reconciler.api.access import scope
-from reconciler.api.actions import MayDeploy, refusals
-from reconciler.api.asked import Asked, Name, no_service
+from reconciler.api.actions import MayDeploy
+from reconciler.api.asked import Asked, Name, no_service, refusals
 from reconciler.api.pages import After, Limit, Page, page_of_newest
 from reconciler.api.problems import described
 from reconciler.model.status import RunStatus

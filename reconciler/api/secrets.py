@@ -1,23 +1,19 @@
 """The encrypted store: names, versions, and who set them when. Values go in and never come out."""
 
 from bisect import bisect_right
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException
+from fastapi import APIRouter, Depends
 from fastapi import Path as PathParameter
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
 from reconciler.api.access import scope
-from reconciler.api.asked import Asked
+from reconciler.api.asked import Asked, refusals
 from reconciler.api.pages import After, Limit, Page
 from reconciler.api.problems import described
 from reconciler.model.access import Caller
-from reconciler.model.refusal import Refusal, Unknown
 from reconciler.model.secret_status import KeyTaken, SecretHistory, SecretStatus, SecretTaken
-from reconciler.model.unusable import Unusable
 from reconciler.model.variable import is_reserved, is_variable
 
 router = APIRouter(tags=["secrets"])
@@ -60,38 +56,26 @@ async def secrets(
 @router.get("/v1/secrets/{secret}", responses=described(404))
 async def one_secret(platform: Asked, secret: Secret, _caller: MayKeepSecrets) -> SecretHistory:
     """Every version: who set it and when, and whether a release still has it."""
-    with _refusals():
+    with refusals():
         return platform.safekeeping.history(secret)
 
 
 @router.put("/v1/secrets/{secret}", responses=described(409))
 async def set_secret(platform: Asked, secret: Secret, value: Value, caller: MayKeepSecrets) -> SecretTaken:
     """A new version, and a sync: services that name it get a release with it, tested like any other."""
-    with _refusals():
+    with refusals():
         return await platform.safekeeping.set(secret, value.value.get_secret_value(), caller.name)
 
 
 @router.delete("/v1/secrets/{secret}", responses=described(404, 409))
 async def remove_secret(platform: Asked, secret: Secret, caller: MayKeepSecrets) -> SecretTaken:
     """From here on there is none. What runs keeps the value that it was made with."""
-    with _refusals():
+    with refusals():
         return await platform.safekeeping.remove(secret, caller.name)
 
 
 @router.post("/v1/secrets/rotate-key", responses=described(409))
 async def rotate_key(platform: Asked, caller: MayKeepSecrets) -> KeyTaken:
     """Put everything under a new master key. Nothing is released anew."""
-    with _refusals():
+    with refusals():
         return await platform.safekeeping.rotate_key(caller.name)
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    try:
-        yield
-    except Unusable as unusable:
-        raise HTTPException(422, str(unusable)) from unusable
-    except Unknown as unknown:
-        raise HTTPException(404, str(unknown)) from unknown
-    except Refusal as refusal:
-        raise HTTPException(409, str(refusal)) from refusal

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from reconciler.api.access import scope
-from reconciler.api.asked import Asked, Name, Release, no_service, unknown_is_404
+from reconciler.api.asked import Asked, Name, Release, no_service, refusals
 from reconciler.api.logs import Filter, Followers, as_text, follow, moment, newest
 from reconciler.api.pages import After, Limit, Page, page_of_newest, page_of_services
 from reconciler.api.problems import described
@@ -63,14 +63,14 @@ async def releases(platform: Asked, name: Name, limit: Limit = 50, after: After 
 @router.get("/v1/services/{name}/releases/{release}", dependencies=MAY_READ, responses=described(404))
 async def release(platform: Asked, name: Name, release: Release) -> ReleaseDetail:
     """One release, with its packages and what was wrong with it."""
-    with unknown_is_404():
+    with refusals():
         return await platform.history.release(name, release)
 
 
 @router.get("/v1/services/{name}/compare/{before}/{after}", dependencies=MAY_READ, responses=described(404))
 async def compare(platform: Asked, name: Name, before: Release, after: Release) -> Comparison:
     """What differs between two releases: parts of the digest, commits, packages."""
-    with unknown_is_404():
+    with refusals():
         return await platform.history.compare(name, before, after)
 
 

@@ -3,16 +3,15 @@
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Request
+from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from reconciler.api.access import scope
-from reconciler.api.asked import Keys
+from reconciler.api.asked import Keys, refusals
 from reconciler.api.pages import After, Limit, Page, page_of_newest
 from reconciler.api.problems import described
 from reconciler.model.access import Caller, Scope
 from reconciler.model.names import SERVICE_NAME
-from reconciler.model.refusal import Refusal, Unknown
 from reconciler.model.status import AuditStatus, NewToken, TokenStatus
 
 router = APIRouter(tags=["access"])
@@ -42,21 +41,15 @@ async def tokens(keys: Keys, _caller: Admin) -> Page[TokenStatus]:
 async def create(keys: Keys, caller: Admin, wish: Wish) -> NewToken:
     """A new token. The answer is the only place where it ever stands."""
     lasts = timedelta(seconds=wish.lasts) if wish.lasts is not None else None
-    try:
+    with refusals():
         return await keys.create(wish.name, wish.scopes, wish.services, lasts, caller)
-    except Refusal as refusal:
-        raise HTTPException(409, str(refusal)) from refusal
 
 
 @router.delete("/v1/tokens/{token}", responses=described(404))
-async def revoke(
-    request: Request, keys: Keys, caller: Admin, token: Annotated[str, Path(max_length=12)]
-) -> TokenStatus:
+async def revoke(keys: Keys, _caller: Admin, token: Annotated[str, Path(max_length=12)]) -> TokenStatus:
     """It is worth nothing from now on. Asking twice is asking once."""
-    try:
+    with refusals():
         return await keys.revoke(token)
-    except Unknown as unknown:
-        raise HTTPException(404, str(unknown)) from unknown
 
 
 @router.get("/v1/audit")
