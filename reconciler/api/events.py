@@ -8,7 +8,7 @@ Progress (`progress=true`) only passes by: it has no number, and is not told aga
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -145,17 +145,7 @@ def _as_sse(event: EventStatus | dict[str, object], number: int | None) -> bytes
 
 
 def _event(notice: Notice) -> EventStatus:
-    return EventStatus(
-        id=notice.id or 0,
-        at=notice.at,
-        kind=notice.kind,
-        service=notice.service,
-        release=notice.release,
-        sync=notice.sync,
-        revision=notice.revision,
-        message=notice.message,
-        data=dict(notice.data),
-    )
+    return EventStatus(**{**asdict(notice), "id": notice.id or 0})
 
 
 def _passing(notice: Notice) -> dict[str, object]:

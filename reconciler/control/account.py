@@ -5,6 +5,7 @@ Everybody who learns something about the service notes it here and nowhere else.
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -85,19 +86,7 @@ class Account:
 
     def _remember(self, notice: Notice) -> None:
         if notice.id is not None:
-            self.events.append(
-                EventRow(
-                    id=notice.id,
-                    at=notice.at,
-                    kind=notice.kind,
-                    service=self.name,
-                    release=notice.release,
-                    sync=notice.sync,
-                    revision=notice.revision,
-                    message=notice.message,
-                    data=notice.data,
-                )
-            )
+            self.events.append(EventRow(**asdict(notice)))
 
 
 def _lasting(told: tuple[Condition, ...]) -> list[tuple[str, str, str, datetime]]:
