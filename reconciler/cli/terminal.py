@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TextIO
 
+from reconciler.model.names import shortened
+
 COLOURS = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "dim": "2", "bold": "1"}
 UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 GAP = "  "
@@ -75,11 +77,7 @@ def ago(moment: str, now: datetime | None = None) -> str:
 
 
 def short(revision: str | None) -> str:
-    """`main@sha1:0123…` as people say it: `main@01234567`."""
-    if not revision:
-        return "-"
-    branch, _, sha = revision.partition("@sha1:")
-    return safe(f"{branch}@{sha[:8]}" if sha else revision)
+    return safe(shortened(revision)) if revision else "-"
 
 
 def _columns() -> int:

@@ -8,7 +8,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from reconciler.model.names import ObjectId
+from reconciler.model.names import ObjectId, sha_of
 from reconciler.source.followed import Source
 from reconciler.store.journal import Journal
 from reconciler.store.rows import CommitRow
@@ -61,8 +61,3 @@ class Commits:
         self._known[row.sha] = row
         while len(self._known) > IN_MEMORY:
             self._known.popitem(last=False)
-
-
-def sha_of(revision: str | None) -> str:
-    """Of `main@sha1:<40 hex>`."""
-    return (revision or "").rpartition("@sha1:")[2]

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 
-from reconciler.control.commits import Commits, sha_of
+from reconciler.control.commits import Commits
 from reconciler.control.feed import Feed, Listener
 from reconciler.control.planning import problem_status
 from reconciler.model.delivery import Delivered, delivery
-from reconciler.model.names import ReleaseId, ServiceName, SyncId
+from reconciler.model.names import ReleaseId, ServiceName, SyncId, sha_of
 from reconciler.model.refusal import Unknown
 from reconciler.model.requirement import difference
 from reconciler.model.status import (

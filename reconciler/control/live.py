@@ -7,7 +7,7 @@ from datetime import datetime
 from reconciler.control.deployment import Candidate
 from reconciler.control.recipe import Recipe
 from reconciler.model.digest import Ingredients
-from reconciler.model.names import EnvironmentId, ReleaseId
+from reconciler.model.names import EnvironmentId, ReleaseId, shortened
 from reconciler.store.rows import ReleaseRow
 from reconciler.worker.crew import Crew
 
@@ -53,8 +53,7 @@ class Live:
         )
 
     def __str__(self) -> str:
-        branch, _, sha = self.recipe.revision.partition("@sha1:")
-        return f"{self.release} of {branch}@{sha[:8]}"
+        return f"{self.release} of {shortened(self.recipe.revision)}"
 
 
 @dataclass(frozen=True, slots=True)

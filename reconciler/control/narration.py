@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Any, Literal
 
 from reconciler.control.feed import Listener
-from reconciler.model.names import ServiceName, SyncId
+from reconciler.model.names import ServiceName, SyncId, shortened
 from reconciler.model.notice import Kind, Notice
 from reconciler.model.plan import Verb
 from reconciler.model.position import visible
@@ -80,7 +80,7 @@ class Story:
 
     def _plan(self, notice: Notice) -> Iterator[str]:
         actions, kept = notice.data["actions"], notice.data["kept"]
-        yield f"{STEP}Plan for {short(notice.revision)}: {len(actions)} to do, {kept} to keep"
+        yield f"{STEP}Plan for {shortened(notice.revision or '')}: {len(actions)} to do, {kept} to keep"
         width = max((len(action["service"]) for action in actions[:MOST_ACTIONS]), default=0)
         for action in actions[:MOST_ACTIONS]:
             yield visible(f"{MARGIN}{action['verb']:<8}{action['service']:<{width}}  {action['why']}").rstrip()
@@ -143,11 +143,6 @@ def trouble(message: str, problems: tuple[Problem, ...]) -> Iterator[str]:
         yield from (f"{MARGIN}{line}".rstrip() for line in problem_text(problem).splitlines())
     if len(problems) > MOST_PROBLEMS:
         yield f"{MARGIN}and {len(problems) - MOST_PROBLEMS} more"
-
-
-def short(revision: str | None) -> str:
-    branch, _, sha = (revision or "").partition("@sha1:")
-    return f"{branch}@{sha[:8]}"
 
 
 def _problems(data: Mapping[str, Any]) -> tuple[Problem, ...]:

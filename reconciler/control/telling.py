@@ -9,9 +9,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from reconciler.control.commits import sha_of
 from reconciler.control.feed import Feed
 from reconciler.control.history import History
+from reconciler.model.names import sha_of
 from reconciler.model.notice import Kind, Notice
 from reconciler.model.statement import Word, concluded, finished, planned, rolled_back
 from reconciler.model.status import SyncStatus

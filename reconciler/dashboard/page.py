@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from reconciler.dashboard.assets import ASSETS
 from reconciler.dashboard.standing import Look, look_of
 from reconciler.dashboard.timeline import timeline
+from reconciler.model.names import sha_of
 
 LONGEST = 300
 """What is worth reading of a commit's subject or a message in a table."""
@@ -63,8 +64,7 @@ def clock(moment: datetime) -> str:
 
 
 def sha(revision: str | None) -> str:
-    """`main@sha1:0123…` as people say it: `0123456`."""
-    return plain(revision).rpartition(":")[2][:7] if revision else "–"
+    return plain(sha_of(revision))[:7] if revision else "–"
 
 
 def _made() -> Environment:

@@ -19,6 +19,7 @@ ObjectId = NewType("ObjectId", str)
 """Forty hex digits that git gave to a tree, a blob or a commit."""
 SyncId = NewType("SyncId", str)
 
+ALGORITHM = "@sha1:"
 SERVICE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
 
@@ -34,8 +35,19 @@ class Revision:
     sha: ObjectId
 
     def __str__(self) -> str:
-        return f"{self.branch}@sha1:{self.sha}"
+        return f"{self.branch}{ALGORITHM}{self.sha}"
 
     @property
     def short(self) -> str:
-        return f"{self.branch}@{self.sha[:8]}"
+        return shortened(str(self))
+
+
+def sha_of(revision: str | None) -> str:
+    """Of `main@sha1:<40 hex>`; nothing of nothing."""
+    return (revision or "").rpartition(ALGORITHM)[2]
+
+
+def shortened(revision: str) -> str:
+    """`main@sha1:0123…` as people say it: `main@01234567`. Whatever else is written stays as it is."""
+    branch, is_one, sha = revision.rpartition(ALGORITHM)
+    return f"{branch}@{sha[:8]}" if is_one else revision
