@@ -10,33 +10,18 @@ Nothing of the answer is ours: cycle, flow control, WebSocket hand-over and appl
 
 import asyncio
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .chunks import ChunkedBody, Malformed
-from .cycle import REQUEST_KEY, Cycle, PrivateId, status_lines
-from .head import HEAD_LIMIT, Head, Refused, read_head, service_prefix
+from .cycle import REQUEST_KEY, PrivateId
+from .head import Head, Refused, read_head, service_prefix
+from .held import ANSWERING, GONE, IDLE, LEAVING, LINGERING, READING
 from .output import REQUEST
+from .patience import Patient
 
-if TYPE_CHECKING:
-    from .traffic import Traffic
-
-IDLE: Final = 0
-"""Between requests; `unread` may hold the beginning of a head."""
-READING: Final = 1
-"""The body of a request is being read."""
-ANSWERING: Final = 2
-"""The request was read to its end, its response is not complete; `unread` holds what follows."""
-LEAVING: Final = 3
-"""To be handed back as soon as everything is written and a gateway takes it."""
-LINGERING: Final = 4
-"""Answered for the last time; reads and forgets until the client hangs up, so that it gets to see the answer."""
-GONE: Final = 5
-
-HEAD_SECONDS = 10.0
-LINGER_SECONDS = 2.0
 FOLLOWERS_LIMIT = 64 * 1024
 DISCARD_LIMIT = 1024 * 1024
 
@@ -48,64 +33,8 @@ _headers_are_complete = HttpToolsProtocol.on_headers_complete
 _message_is_complete = HttpToolsProtocol.on_message_complete
 
 
-class Connection(HttpToolsProtocol):
-    # Beyond thirty attributes an instance's dictionary is no longer shared with its class: each look-up costs more.
-    __slots__ = (
-        "age",
-        "aged",
-        "chunks",
-        "discarded",
-        "fd",
-        "head_deadline",
-        "is_extended",
-        "is_parsed",
-        "is_upgrading",
-        "left",
-        "may_not_send_body",
-        "stage",
-        "traffic",
-        "unread",
-        "unsent",
-        "unsent_for",
-    )
-
-    cycle: Cycle
-    """None before the first request."""
-
-    def __init__(self, traffic: "Traffic", *, fd: int = -1, unread: bytes = b"") -> None:
-        super().__init__(traffic.config, traffic.state, traffic.app_state, traffic.loop)
-        self.traffic = traffic
-        self.fd = fd
-        """Negative for the private listener, whose connections never go back."""
-        self.unread = unread
-        self.stage: int = IDLE
-        self.age = 0.0
-        """For how long it has been idle, or with the request that `aged` is; counted at each look."""
-        self.aged: object = None
-        self.unsent = 0
-        self.unsent_for = 0.0
-        self.head_deadline: asyncio.TimerHandle | None = None
-        self.left = 0
-        self.chunks: ChunkedBody | None = None
-        self.is_parsed = False
-        self.is_extended = False
-        """Some header of the request may begin with `x-`."""
-        self.is_upgrading = False
-        self.may_not_send_body = False
-        self.discarded = 0
-
-    @property
-    def is_busy(self) -> bool:
-        return self.stage in (READING, ANSWERING)
-
-    @property
-    def is_stranded(self) -> bool:
-        return self.stage == LEAVING and bool(self.unread)
-
-    @property
-    def may_go_back(self) -> bool:
-        """It waits for its client, and a gateway can wait as well."""
-        return self.stage == IDLE and self.fd >= 0 and not self.unread
+class Connection(Patient):
+    __slots__ = ()
 
     # What the transport says
 
@@ -327,18 +256,6 @@ class Connection(HttpToolsProtocol):
         if self.traffic.retiring:
             self._give_up_on_body_soon()
 
-    @property
-    def _is_answered_early(self) -> bool:
-        """Nothing is left of its request but a body that nobody wants."""
-        return self.stage == READING and self.cycle is not None and self.cycle.response_complete
-
-    def _give_up_on_body_soon(self) -> None:
-        self.loop.call_later(LINGER_SECONDS, self._give_up_on_body)
-
-    def _give_up_on_body(self) -> None:
-        if self._is_answered_early:
-            self._linger()
-
     def _proceed(self) -> None:
         if self.stage != IDLE or self.transport.is_closing():
             return
@@ -348,86 +265,6 @@ class Connection(HttpToolsProtocol):
             data, self.unread = self.unread, b""
             self._begin(data)
 
-    # Waiting
-
-    def _wait_for_head(self, data: bytes) -> None:
-        self.unread = data
-        if self.head_deadline is None:
-            self.head_deadline = self.loop.call_later(HEAD_SECONDS, self._give_up_on_head)
-
-    def _is_unfinished_with(self, data: bytes) -> bool:
-        """The head was found incomplete and `data` does not end it: reading it all again, byte by byte, is dear."""
-        return (
-            self.head_deadline is not None
-            and len(self.unread) + len(data) <= HEAD_LIMIT
-            and b"\r\n\r\n" not in self.unread[-3:] + data
-        )
-
-    def _forget_head_deadline(self) -> None:
-        if self.head_deadline is not None:
-            self.head_deadline.cancel()
-            self.head_deadline = None
-
-    def _give_up_on_head(self) -> None:
-        self.head_deadline = None
-        if self.stage == IDLE:
-            self._refuse(408, "request_timeout", "The head of the request did not arrive in time.")
-
-    def grow_older(self, seconds: float, limit: float) -> None:
-        """Called every few seconds."""
-        if self._takes_nothing(seconds, limit):
-            self.transport.abort()
-        elif self.stage == IDLE:
-            self.aged = None
-            self.age += seconds
-            if self.age >= limit:
-                self.transport.close()
-        elif self._is_answered_early:
-            # The first look may come right after the answer; a body under way has until the second.
-            if self.age:
-                self._linger()
-            self.age += seconds
-        elif self.is_busy:
-            self._grow_older_with_request(seconds)
-
-    def _takes_nothing(self, seconds: float, limit: float) -> bool:
-        """The client has not read for long: neither a close nor a way back comes to its end while bytes wait."""
-        size = self.transport.get_write_buffer_size()
-        if size != self.unsent:
-            self.unsent = size
-            self.unsent_for = 0.0
-        elif size:
-            self.unsent_for += seconds
-        return bool(size) and self.unsent_for >= (LINGER_SECONDS if self.transport.is_closing() else limit)
-
-    def _grow_older_with_request(self, seconds: float) -> None:
-        if self.cycle is not self.aged:
-            self.aged = self.cycle
-            self.age = 0.0
-            return
-        self.age += seconds
-        limit = self.traffic.request_limit
-        if limit is not None and self.age >= limit and self.cycle is not None and not self.cycle.is_endless:
-            self._take_too_long(limit)
-
-    def _take_too_long(self, limit: float) -> None:
-        cycle = self.cycle
-        cycle.is_overdue = True
-        self.server_state.total_requests += 1
-        if self.fd < 0:
-            self.traffic.private_requests += 1
-        if cycle.is_on_its_way:
-            cycle.disconnected = True
-            self.transport.abort()
-        elif self.stage == READING and not self.flow.read_paused:
-            self._break_off(408, "request_timeout", f"The request did not arrive within {limit:g} seconds.")
-        else:
-            status_lines.count(cycle.scope[REQUEST_KEY])  # type: ignore[literal-required]
-            self._break_off(504, "timeout", f"The service did not answer within {limit:g} seconds.")
-        self.traffic.end_task_of(cycle)
-
-    # Leaving
-
     def retire(self) -> None:
         """Go back to the gateway now if nothing is under way; `_end` sees to it otherwise."""
         if self.stage == IDLE:
@@ -435,93 +272,13 @@ class Connection(HttpToolsProtocol):
         elif self._is_answered_early:
             self._give_up_on_body_soon()
 
-    def take_unread(self) -> bytes:
-        return self.unread
-
-    def release(self) -> None:
-        """The gateway has a copy of the descriptor: let go of ours, without a FIN."""
-        self.stage = GONE
-        self.transport.abort()
-
-    def close_unanswered(self) -> None:
-        """No gateway came for it."""
-        if self.unread:
-            self.stage = IDLE
-            self._refuse(503, "starting", "The platform is restarting.")
-        else:
-            self.transport.close()
-
-    def cut(self) -> None:
-        """The deadline of the drain has passed."""
-        if self.stage == LEAVING:
-            if self.traffic.gateways is not None:
-                self.traffic.gateways.forget(self)
-            self.close_unanswered()
-        else:
-            self.transport.close()
-
-    def _leave(self) -> None:
-        self._forget_head_deadline()
-        if self.fd < 0:
-            self._leave_private()
-            return
-        self.stage = LEAVING
-        self.transport.pause_reading()
-        if self.transport.get_write_buffer_size():
-            # `resume_writing` is called when it is empty.
-            self.transport.set_write_buffer_limits(high=0)
-        else:
-            self._depart()
-
-    def _leave_private(self) -> None:
-        if self.unread and not self.traffic.retiring:
-            self._refuse(404, "not_found", f"Only {self.traffic.prefix} is served here.")
-        else:
-            self.stage = GONE
-            self.transport.close()
-
-    def _depart(self) -> None:
-        if self.stage == LEAVING and not self.transport.is_closing():
-            self.traffic.give_back(self)
-
-    # Ending badly
-
-    def _refuse(self, status: int, code: str, message: str) -> None:
-        self.unread = b""
-        self._forget_head_deadline()
-        self.transport.write(self.traffic.refusal(status, code, message))
-        self._linger()
-
     def _refuse_body(self, limit: int) -> None:
         self._refuse(413, "body_too_large", f"The request's body is larger than {limit} bytes.")
-
-    def _break_off(self, status: int, code: str, message: str) -> None:
-        """Something is wrong in the middle of a request that the application may have begun to answer."""
-        cycle = self.cycle
-        if cycle is None or cycle.response_complete:
-            self._refuse(status, code, message)
-            return
-        was_answering = cycle.is_on_its_way
-        cycle.disconnected = True
-        cycle.message_event.set()
-        if was_answering:
-            self.transport.close()
-        else:
-            self._refuse(status, code, message)
 
     def _disagree(self) -> None:
         """The parser does not see the message's end where we see it: never go on with such a connection."""
         if self.stage in (READING, ANSWERING):
             self._break_off(400, "bad_request", "The request is not valid HTTP.")
-
-    def _linger(self) -> None:
-        if self.transport.is_closing():
-            return
-        self.stage = LINGERING
-        self.discarded = 0
-        self.transport.write_eof()
-        self.transport.resume_reading()
-        self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def _become_websocket(self, rest: bytes) -> None:
         self.stage = GONE

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from .connection import Connection
 from .descriptors import OUT_OF_RESOURCES, has_room_for_packet, room_for_connections
+from .held import Held
 from .passing import CROWDED, receive_connection, send_connection
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class _Channel:
 
 @dataclass(slots=True, eq=False)
 class _Departing:
-    connection: Connection
+    connection: Held
     deadline: float
 
 
@@ -95,7 +96,7 @@ class Gateways:
             self._room_look.cancel()
             self._room_look = None
 
-    def give_back(self, connection: Connection) -> None:
+    def give_back(self, connection: Held) -> None:
         self._departing.append(_Departing(connection, self._loop.time() + GATEWAY_SECONDS))
         self._send_departing()
 
@@ -103,7 +104,7 @@ class Gateways:
         """While retiring nothing expires; from now on it does again."""
         self._send_departing()
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, connection: Held) -> None:
         for departing in tuple(self._departing):
             if departing.connection is connection:
                 self._departing.remove(departing)

@@ -28,6 +28,7 @@ from .service import Application
 if TYPE_CHECKING:
     from .connection import Connection
     from .gateways import Gateways
+    from .held import Held
 
 IDLE_SECONDS = 75.0
 SWEEP_SECONDS = 5.0
@@ -233,7 +234,7 @@ class Traffic:
         if self.gateways is not None:
             self.gateways.resume()
 
-    def give_back(self, connection: "Connection") -> None:
+    def give_back(self, connection: "Held") -> None:
         if self.gateways is None:
             connection.close_unanswered()
         else:

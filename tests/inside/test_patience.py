@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from reconciler.inside import connection, gateways, traffic
+from reconciler.inside import connection, gateways, patience, traffic
 from reconciler.inside.connection import DISCARD_LIMIT, Connection
 from reconciler.inside.gateways import Gateways
 from reconciler.inside.head import HEAD_LIMIT, Head, read_head
+from reconciler.inside.held import LEAVING, Held
 from reconciler.inside.passing import UNREAD_LIMIT, channel_pair, send_connection
 from reconciler.inside.traffic import Traffic
 from reconciler.inside.worker import Drain
@@ -56,7 +57,7 @@ async def read(client: socket.socket) -> bytes:
 
 
 def test_a_head_that_does_not_end_is_answered_with_408(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.05)
+    monkeypatch.setattr(patience, "HEAD_SECONDS", 0.05)
 
     async def scenario(_: Traffic, client: socket.socket) -> None:
         client.send(GET[:20])
@@ -80,7 +81,7 @@ def test_an_idle_connection_is_closed_but_never_a_busy_one(monkeypatch: pytest.M
 
 
 def test_a_client_that_ignores_its_last_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "LINGER_SECONDS", 0.05)
+    monkeypatch.setattr(Held, "linger_seconds", 0.05)
 
     async def scenario(busy: Traffic, client: socket.socket) -> None:
         client.send(b"nonsense\r\n\r\n")
@@ -218,7 +219,7 @@ def test_a_body_that_never_comes_is_not_waited_for_once_it_is_answered(monkeypat
 def test_a_body_that_never_comes_does_not_hold_up_a_retirement(
     monkeypatch: pytest.MonkeyPatch, retired_first: bool
 ) -> None:
-    monkeypatch.setattr(connection, "LINGER_SECONDS", 0.05)
+    monkeypatch.setattr(Held, "linger_seconds", 0.05)
     begun, wanted = asyncio.Event(), asyncio.Event()
 
     async def waiting(scope: Any, receive: Any, send: Any) -> None:
@@ -351,7 +352,7 @@ async def flooding(scope: Any, receive: Any, send: Any) -> None:
 def test_a_client_that_does_not_read_is_not_held_for_ever(monkeypatch: pytest.MonkeyPatch, then: str) -> None:
     monkeypatch.setattr(traffic, "SWEEP_SECONDS", 0.01)
     monkeypatch.setattr(traffic, "IDLE_SECONDS", 0.1)
-    monkeypatch.setattr(connection, "LINGER_SECONDS", 0.05)
+    monkeypatch.setattr(Held, "linger_seconds", 0.05)
 
     async def scenario(busy: Traffic, client: socket.socket) -> None:
         with attached(busy):
@@ -360,7 +361,7 @@ def test_a_client_that_does_not_read_is_not_held_for_ever(monkeypatch: pytest.Mo
             await until(held.transport.get_write_buffer_size, what="an answer that is not read")
             if then == "asks for another's":
                 client.send(b"GET /api/other HTTP/1.1\r\nHost: a\r\n\r\n")
-                await until(lambda: held.stage == connection.LEAVING, what="the connection to leave")
+                await until(lambda: held.stage == LEAVING, what="the connection to leave")
             elif then == "is closed":
                 held.transport.close()
             await until(lambda: not busy.connections and not busy.state.connections, what="its end")
