@@ -21,6 +21,7 @@ from reconciler.api import (
 from reconciler.api.access import Access
 from reconciler.api.audited import Audited
 from reconciler.api.doorway import Doorway
+from reconciler.api.etags import Named
 from reconciler.api.logs import Followers
 from reconciler.api.platform import Platform
 from reconciler.api.problems import answer_with_problems, described, publish
@@ -68,6 +69,7 @@ def build(
     app.state.listeners = Followers(events.MOST_LISTENERS)
     app.state.sign_in_code = sign_in.SignInCode()
     app.state.intake = webhooks.Intake(doors or {})
+    app.add_middleware(Named)
     app.add_middleware(Audited)
     app.add_middleware(Doorway, allowed_hosts=access.hosts, signed=webhooks.limits(webhook_body))
     answer_with_problems(app)
