@@ -2,6 +2,7 @@
 
     {"time", "service", "release", "worker", "request", "stream", "level", "logger"?, "message"}
 
+A level is one of five words, whatever a service calls its own: what was only printed is INFO, and WARNING on stderr.
 Several processes append to `current.jsonl` at the same time: each record is one write to a file opened for appending,
 and whoever finds it full renames it to `previous.jsonl` under a lock, so that a service never holds more than twice
 its limit. A flood is cut off per worker and says how much was lost. Secrets are taken out of every text before it is
@@ -25,6 +26,7 @@ from typing import Literal
 from .redaction import Pieces, Redactor
 
 Stream = Literal["stdout", "stderr", "log"]
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 REQUEST: ContextVar[str | None] = ContextVar("reconciler_request", default=None)
 """The id of the request that the running code belongs to."""
@@ -40,6 +42,9 @@ NOTICE_EVERY = 1.0
 OPEN_LINES = 64
 LONG_LINES = 1_024
 NO_SECRETS = Redactor(())
+
+UNSAID: dict[str, Level] = {"stdout": "INFO", "stderr": "WARNING", "log": "INFO"}
+"""The level of what names none."""
 
 _quote = json.encoder.encode_basestring
 
@@ -133,11 +138,11 @@ class Output:
         """Called when lines begin to be dropped: someone should call `settle` a little later."""
 
     def write(
-        self, stream: Stream, message: str, *, request: str | None = None, level: str | None = None, logger: str = ""
+        self, stream: Stream, message: str, *, request: str | None = None, level: Level | None = None, logger: str = ""
     ) -> None:
         if self._is_flooded():
             return
-        self._append(stream, message, request, level, logger)
+        self._append(stream, message, request, level or UNSAID[stream], logger)
 
     @property
     def has_dropped(self) -> bool:
@@ -166,11 +171,11 @@ class Output:
                 self.on_drop()
         return True
 
-    def _append(self, stream: Stream, message: str, request: str | None, level: str | None, logger: str) -> None:
+    def _append(self, stream: Stream, message: str, request: str | None, level: Level, logger: str) -> None:
         told = self.redactor.text
         head = (
             f'{{"time":"{self._now()}"{self._who},"request":{_quote(told(request)) if request else "null"}'
-            f',"stream":"{stream}","level":{_quote(level) if level else "null"}'
+            f',"stream":"{stream}","level":"{level}"'
             f'{f",{chr(34)}logger{chr(34)}:{_quote(told(logger))}" if logger else ""},"message":'
         )
         self._file.append(_fit(head, self.redactor.cut(message, TEXT_LIMIT, CUT)))
@@ -305,10 +310,21 @@ class Records(logging.Handler):
             return
         try:
             self.output.write(
-                "log", self.format(record), request=REQUEST.get(), level=record.levelname, logger=record.name
+                "log", self.format(record), request=REQUEST.get(), level=level_of(record.levelno), logger=record.name
             )
         except Exception:
             self.handleError(record)
+
+
+def level_of(number: int) -> Level:
+    """The word for a level of `logging`, also for those that somebody put in between."""
+    if number < logging.INFO:
+        return "DEBUG"
+    if number < logging.WARNING:
+        return "INFO"
+    if number < logging.ERROR:
+        return "WARNING"
+    return "ERROR" if number < logging.CRITICAL else "CRITICAL"
 
 
 class RawLines:

@@ -12,8 +12,10 @@ from tests.inside.stage import Zygote
 from tests.waiting import until_sync
 
 CODE = """
-import logging, os, subprocess, sys, warnings
-from fastapi import APIRouter
+import asyncio, logging, os, subprocess, sys, warnings
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from fastapi import APIRouter, BackgroundTasks
 router = APIRouter()
 logger = logging.getLogger("shop.orders")
 
@@ -25,12 +27,23 @@ async def say():
 @router.get("/thread")
 def thread(): print("in a thread")
 
+@router.get("/behind")
+async def behind(tasks: BackgroundTasks):
+    tasks.add_task(print, "behind the answer")
+    async def beside(): print("in a task")
+    await asyncio.create_task(beside())
+    await asyncio.to_thread(print, "in a thread of its own")
+    with ThreadPoolExecutor() as pool:
+        pool.submit(copy_context().run, print, "in a pool, with its context")
+        pool.submit(print, "in a pool, without")
+
 @router.get("/log")
 async def log():
     logger.info("order %d", 7)
     logger.debug("not shown")
     try: 1 / 0
     except ZeroDivisionError: logger.exception("it broke")
+    logger.log(25, "in between")
 
 @router.get("/raw")
 async def raw():
@@ -57,20 +70,33 @@ def test_what_a_request_prints_carries_its_id(zygote: Zygote) -> None:
             client.ask("GET", f"/api/tasks/{path}", x_request_id=f"id-{path}")
     records = [record for record in worker.records() if record["request"]]
     assert [(r["request"], r["stream"], r["level"], r["message"].splitlines()[0]) for r in records] == [
-        ("id-print", "stdout", None, "one"),
-        ("id-print", "stdout", None, "two parts"),
-        ("id-print", "stderr", None, "err"),
-        ("id-print", "stdout", None, "bytes"),
-        ("id-thread", "stdout", None, "in a thread"),
+        ("id-print", "stdout", "INFO", "one"),
+        ("id-print", "stdout", "INFO", "two parts"),
+        ("id-print", "stderr", "WARNING", "err"),
+        ("id-print", "stdout", "INFO", "bytes"),
+        ("id-thread", "stdout", "INFO", "in a thread"),
         ("id-log", "log", "INFO", "order 7"),
         ("id-log", "log", "ERROR", "it broke"),
+        ("id-log", "log", "INFO", "in between"),
     ]
-    assert records[-1]["logger"] == "shop.orders" and "ZeroDivisionError" in records[-1]["message"]
+    assert records[-2]["logger"] == "shop.orders" and "ZeroDivisionError" in records[-2]["message"]
     assert {(r["service"], r["release"], r["worker"]) for r in records} == {
         ("tasks", "tasks-1", worker.spec["worker"]),
     }
     assert all(datetime.datetime.fromisoformat(record["time"]).tzinfo is datetime.UTC for record in records)
     assert (worker.output / "current.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+def test_tasks_and_threads_of_a_request_carry_its_id(zygote: Zygote) -> None:
+    worker = zygote.fork(CODE)
+    worker.ready()
+    with worker.private() as client:
+        client.ask("GET", "/api/tasks/behind", x_request_id="id-1")
+    worker.said("behind the answer")
+    requests = {record["message"]: record["request"] for record in worker.records()}
+    # A pool's threads outlive requests: to give them the one that started them would be to give them a wrong one.
+    assert requests.pop("in a pool, without") is None
+    assert len(requests) == 4 and set(requests.values()) == {"id-1"}
 
 
 def test_an_unforeseen_error_is_logged_with_its_request(zygote: Zygote) -> None:
