@@ -8,6 +8,7 @@ from reconciler.api import (
     dashboard,
     events,
     git,
+    logs,
     probes,
     reference,
     runs,
@@ -22,7 +23,7 @@ from reconciler.api.access import Access
 from reconciler.api.audited import Audited
 from reconciler.api.doorway import Doorway
 from reconciler.api.etags import Named
-from reconciler.api.logs import Followers
+from reconciler.api.followers import Followers
 from reconciler.api.platform import Platform
 from reconciler.api.problems import answer_with_problems, described, publish
 from reconciler.model.webhook.doors import Doors
@@ -31,6 +32,7 @@ ROUTERS = (
     probes.router,
     syncs.router,
     services.router,
+    logs.router,
     actions.router,
     events.router,
     runs.router,

@@ -16,7 +16,7 @@ from fastapi.responses import StreamingResponse
 
 from reconciler.api.access import scope
 from reconciler.api.asked import Asked
-from reconciler.api.logs import Followers
+from reconciler.api.followers import Followers
 from reconciler.api.pages import Page
 from reconciler.api.platform import Feed, History
 from reconciler.api.problems import described

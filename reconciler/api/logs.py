@@ -1,119 +1,89 @@
-"""Reading what a service said: two files of records, written by others, rotated while we read.
+"""What services said: by whom, when, and how serious it was."""
 
-Memory stays bounded whatever the files hold and however slow the reader is: where the answer begins is found
-by walking backwards block by block, and records are then passed on in pieces as fast as they are taken.
-A follower keeps what it reads open and watches both files, since a worker that was silent for long still
-writes its next record into the file that was renamed.
-"""
-
-import asyncio
-import json
-import os
 import re
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
-from fastapi import HTTPException
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
-from reconciler.log import printable
+from reconciler.api.access import scope
+from reconciler.api.asked import Asked, Name, no_service
+from reconciler.api.followers import Followers
+from reconciler.api.problems import described
+from reconciler.api.records import BEGINNING, Filter, as_text, follow, newest
 
-OLDEST_FIRST = ("previous.jsonl", "current.jsonl")
-BLOCK = 64 * 1024
-LONGEST_RECORD = 64 * 1024
-"""Writers stop at a quarter of this; whatever is longer is no record of theirs."""
-LOOK_EVERY = 0.1
-MOST_FOLLOWERS = 64
-DISORDER = timedelta(seconds=1)
-"""Several workers write to one file, each with a moment it took a little earlier."""
+router = APIRouter(tags=["logs"], dependencies=[Depends(scope("read"))])
+
+NDJSON = "application/x-ndjson"
+TEXT = "text/plain; charset=utf-8"
 AGO = re.compile(r"(\d{1,9})(s|m|h|d)")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-BEGINNING = datetime.min.replace(tzinfo=UTC)
+
+Level = Literal["debug", "info", "warning", "error", "critical"]
+Limit = Annotated[int, Query(ge=1, le=10_000, description="At most this many, the newest.")]
+Following = Annotated[bool, Query(alias="follow", description="Go on with what comes.")]
+Form = Annotated[Literal["ndjson", "text"], Query(alias="format")]
+RECORDS = {"description": "One record per line.", "content": {NDJSON: {}, TEXT: {}}}
 
 
-@dataclass(frozen=True)
-class Filter:
-    request: str | None = None
-    release: str | None = None
-    since: datetime | None = None
-
-    def takes(self, line: bytes) -> bool:
-        if not all(piece in line for piece in self._pieces):
-            return False
-        if not self._pieces and self.since is None:
-            return bool(line.strip())
-        record = read_record(line)
-        return (
-            record is not None
-            and self.request in (None, record.get("request"))
-            and self.release in (None, record.get("release"))
-            and (self.since is None or _moment_of(record) >= self.since)
-        )
-
-    def is_too_old(self, line: bytes) -> bool:
-        """So are all lines before it."""
-        record = read_record(line) if self.since else None
-        return record is not None and self.since is not None and self.since - _moment_of(record) > DISORDER
-
-    @cached_property
-    def _pieces(self) -> tuple[bytes, ...]:
-        """What a line must hold as it stands, so that most need not be parsed."""
-        given = [value for value in (self.request, self.release) if value is not None]
-        return tuple(json.dumps(value, ensure_ascii=False).encode(errors="replace") for value in given)
+async def _wanted(
+    request: Annotated[str | None, Query(max_length=200, description="Only this request's records.")] = None,
+    release: Annotated[str | None, Query(max_length=100, description="Only this release's records.")] = None,
+    level: Annotated[Level | None, Query(description="Only this level, and what is worse.")] = None,
+    since: Annotated[
+        str | None, Query(max_length=40, description="Only newer ones: `10m`, `2h`, or an ISO 8601 moment.")
+    ] = None,
+    until: Annotated[str | None, Query(max_length=40, description="Only older ones, written likewise.")] = None,
+) -> Filter:
+    return Filter(
+        says=_given(request=request, release=release),
+        level=level.upper() if level else None,
+        since=moment(since, "since") if since else None,
+        until=moment(until, "until") if until else None,
+    )
 
 
-class Followers:
-    """How many answers are open without an end; each holds two files and a connection."""
-
-    def __init__(self, most: int = MOST_FOLLOWERS) -> None:
-        self._most = most
-        self.count = 0
-
-    def admit(self, records: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        if self.count >= self._most:
-            raise HTTPException(429, "too many answers without an end are open already", {"Retry-After": "5"})
-        return self._counted(records)
-
-    async def _counted(self, records: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        self.count += 1
-        try:
-            async for piece in records:
-                yield piece
-        finally:
-            self.count -= 1
+Wanted = Annotated[Filter, Depends(_wanted)]
 
 
-async def newest(folder: Path, wanted: Filter, limit: int) -> AsyncIterator[bytes]:
-    """The last records that are wanted, whole lines in pieces."""
-    with Records(folder, growing=False) as records:
-        await asyncio.to_thread(records.seek, wanted, limit)
-        while (piece := await asyncio.to_thread(records.read, wanted)) is not None:
-            if piece:
-                yield piece
+@router.get(
+    "/v1/services/{name}/logs",
+    response_class=Response,
+    responses={200: RECORDS, **described(404, 429)},
+)
+async def logs(
+    asked: Request,
+    platform: Asked,
+    name: Name,
+    wanted: Wanted,
+    limit: Limit = 1000,
+    following: Following = False,
+    form: Form = "ndjson",
+) -> StreamingResponse:
+    """What the service said, the newest last."""
+    folder = platform.logs(name)
+    if folder is None:
+        raise no_service(name)
+    return _answer(asked, folder, wanted, limit, following, form)
 
 
-async def follow(folder: Path, wanted: Filter, limit: int) -> AsyncIterator[bytes]:
-    """The same, and then whatever is written, without an end."""
-    with Records(folder, growing=True) as records:
-        await asyncio.to_thread(records.seek, wanted, limit)
-        while True:
-            piece = await asyncio.to_thread(records.read, wanted)
-            if piece:
-                yield piece
-            elif piece is None and not records.look_again():
-                await asyncio.sleep(LOOK_EVERY)
+def _answer(asked: Request, folder: Path, wanted: Filter, limit: int, following: bool, form: str) -> StreamingResponse:
+    if following and wanted.until is not None:
+        raise HTTPException(422, "what is followed has no end: `until` and `follow` exclude each other")
+    followers: Followers = asked.app.state.followers
+    records = followers.admit(follow(folder, wanted, limit)) if following else newest(folder, wanted, limit)
+    if form == "text":
+        return StreamingResponse(as_text(records), media_type=TEXT)
+    return StreamingResponse(records, media_type=NDJSON)
 
 
-async def as_text(records: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """For people: no JSON, and nothing that a terminal would obey."""
-    async for piece in records:
-        yield "".join(_text_of(line) for line in piece.splitlines()).encode()
+def _given(**values: str | None) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
-def moment(text: str) -> datetime:
+def moment(text: str, name: str) -> datetime:
     """A moment, or how long ago it was."""
     if match := AGO.fullmatch(text):
         try:
@@ -123,147 +93,5 @@ def moment(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise HTTPException(422, "`since` is 10m, 2h, 1d or a moment such as 2026-01-31T08:00:00Z") from None
+        raise HTTPException(422, f"`{name}` is 10m, 2h, 1d or a moment such as 2026-01-31T08:00:00Z") from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def read_record(line: bytes) -> dict[str, Any] | None:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return record if isinstance(record, dict) else None
-
-
-class Records:
-    """A place in the records of one service."""
-
-    def __init__(self, folder: Path, *, growing: bool) -> None:
-        self._folder = folder
-        self._growing = growing
-        self._files: list[RecordFile] = []
-
-    def __enter__(self) -> "Records":
-        self.look_again()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for file in self._files:
-            file.close()
-
-    def look_again(self) -> bool:
-        """Take up files that appeared, let go of those that are gone and read; say whether there is more to read."""
-        there = {file.identity: file for file in _open_files(self._folder)}
-        kept = [file for file in self._files if file.identity in there or file.has_more()]
-        for file in self._files:
-            if file not in kept:
-                file.close()
-            elif file.identity in there:
-                there.pop(file.identity).close()
-        self._files = [*kept, *there.values()]
-        return any(file.has_more() for file in self._files)
-
-    def seek(self, wanted: Filter, limit: int) -> None:
-        """Go to where the last `limit` wanted records begin."""
-        for file in reversed(self._files):
-            limit = file.seek(wanted, limit)
-
-    def read(self, wanted: Filter) -> bytes | None:
-        """The wanted lines of the next block, perhaps none; None where there is nothing to read."""
-        for file in self._files:
-            if (block := file.read(growing=self._growing)) is not None:
-                return b"".join(line for line in block.splitlines(keepends=True) if wanted.takes(line))
-        return None
-
-
-class RecordFile:
-    """One file of lines, read from a position on. What follows the last newline is not there yet."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("rb", buffering=0)
-        status = os.fstat(self._file.fileno())
-        self.identity = (status.st_dev, status.st_ino)
-        self._position = 0
-        self._looked_at = 0
-        self._size = status.st_size
-
-    def close(self) -> None:
-        self._file.close()
-
-    def seek(self, wanted: Filter, limit: int) -> int:
-        """Go to where the last wanted records begin; say how many more may be found in older files."""
-        self._position = self._size
-        for offset, line in self._backwards():
-            if limit == 0 or wanted.is_too_old(line):
-                return 0
-            if wanted.takes(line):
-                self._position = offset
-                limit -= 1
-        return limit
-
-    def has_more(self) -> bool:
-        return os.fstat(self._file.fileno()).st_size > max(self._position, self._looked_at)
-
-    def read(self, *, growing: bool) -> bytes | None:
-        """The next whole lines, of those that were there at the beginning unless it is growing."""
-        self._file.seek(self._position)
-        size = BLOCK + LONGEST_RECORD
-        block = self._file.read(size if growing else min(size, self._size - self._position)) or b""
-        self._looked_at = self._position + len(block)
-        end = block.rfind(b"\n") + 1
-        if end == 0 and len(block) == size:
-            self._position += len(block)
-            return b""
-        self._position += end
-        return block[:end] or None
-
-    def _backwards(self) -> Iterator[tuple[int, bytes]]:
-        """Whole lines and where they begin, the last one first."""
-        position, rest = self._size, b""
-        while position > 0:
-            size = min(BLOCK, position)
-            position -= size
-            self._file.seek(position)
-            lines = ((self._file.read(size) or b"") + rest).split(b"\n")
-            offset = position + sum(map(len, lines)) + len(lines) - 1
-            for line in reversed(lines[1:]):
-                offset -= len(line)
-                if line:
-                    yield offset, line
-                offset -= 1
-            rest = lines[0] if len(lines[0]) <= LONGEST_RECORD else b""
-        if rest:
-            yield 0, rest
-
-
-def _open_files(folder: Path) -> list[RecordFile]:
-    found: dict[tuple[int, int], RecordFile] = {}
-    # The newest first: if it is renamed meanwhile we meet it twice, and not never.
-    for name in reversed(OLDEST_FIRST):
-        try:
-            file = RecordFile(folder / name)
-        except FileNotFoundError:
-            continue
-        if file.identity in found:
-            file.close()
-        else:
-            found[file.identity] = file
-    return list(reversed(found.values()))
-
-
-def _moment_of(record: dict[str, Any]) -> datetime:
-    try:
-        found = datetime.fromisoformat(str(record.get("time")))
-    except ValueError:
-        return BEGINNING
-    return found if found.tzinfo else BEGINNING
-
-
-def _text_of(line: bytes) -> str:
-    record = read_record(line)
-    if record is None:
-        return printable(line.decode(errors="replace")) + "\n"
-    request = f" [{record['request']}]" if record.get("request") else ""
-    first, *more = str(record.get("message", "")).splitlines() or [""]
-    head = f"{record.get('time', '')} {record.get('release', '')}{request} {first}"
-    return "".join(printable(each) + "\n" for each in (head, *(f"  {one}" for one in more)))

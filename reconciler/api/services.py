@@ -1,13 +1,12 @@
-"""The services: their status, their releases, what they said."""
+"""The services: their status, their releases, their suites."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi import APIRouter, Depends, HTTPException, Query
+from fastapi.responses import JSONResponse
 
 from reconciler.api.access import scope
 from reconciler.api.asked import Asked, Name, Release, no_service, refusals
-from reconciler.api.logs import Filter, Followers, as_text, follow, moment, newest
 from reconciler.api.pages import After, Limit, Page, page_of_newest, page_of_services
 from reconciler.api.problems import described
 from reconciler.api.reports import SuiteReport
@@ -16,9 +15,6 @@ from reconciler.model.status import Comparison, DeliveryStatus, ReleaseDetail, R
 
 router = APIRouter(tags=["services"])
 MAY_READ = [Depends(scope("read"))]
-
-NDJSON = "application/x-ndjson"
-TEXT = "text/plain; charset=utf-8"
 
 
 @router.get("/v1/services")
@@ -107,37 +103,6 @@ async def suite(platform: Asked, name: Name) -> SuiteReport:
     if told is None:
         raise HTTPException(404, f"no suite of {name} was played yet")
     return SuiteReport.of(told)
-
-
-@router.get(
-    "/v1/services/{name}/logs",
-    dependencies=MAY_READ,
-    response_class=Response,
-    responses={200: {"description": "One record per line.", "content": {NDJSON: {}, TEXT: {}}}, **described(404, 429)},
-)
-async def logs(
-    asked: Request,
-    platform: Asked,
-    name: Name,
-    request: Annotated[str | None, Query(max_length=200, description="Only this request's records.")] = None,
-    release: Annotated[str | None, Query(max_length=100, description="Only this release's records.")] = None,
-    since: Annotated[
-        str | None, Query(max_length=40, description="Only newer ones: `10m`, `2h`, or an ISO 8601 moment.")
-    ] = None,
-    limit: Annotated[int, Query(ge=1, le=10_000, description="At most this many, the newest.")] = 1000,
-    following: Annotated[bool, Query(alias="follow", description="Go on with what comes.")] = False,
-    form: Annotated[Literal["ndjson", "text"], Query(alias="format")] = "ndjson",
-) -> StreamingResponse:
-    """What the service said, the newest last."""
-    folder = platform.logs(name)
-    if folder is None:
-        raise no_service(name)
-    wanted = Filter(request=request, release=release, since=moment(since) if since else None)
-    followers: Followers = asked.app.state.followers
-    records = followers.admit(follow(folder, wanted, limit)) if following else newest(folder, wanted, limit)
-    if form == "text":
-        return StreamingResponse(as_text(records), media_type=TEXT)
-    return StreamingResponse(records, media_type=NDJSON)
 
 
 def _is(service: ServiceStatus, condition: str) -> bool:

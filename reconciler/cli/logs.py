@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +11,15 @@ import typer
 from reconciler.cli.server import DATA, DataOption, JsonOption, find, segment
 from reconciler.cli.terminal import paint, safe, say
 
-LEVELS = {"ERROR": "red", "CRITICAL": "red", "WARNING": "yellow", "DEBUG": "dim"}
+COLOURS = {"ERROR": "red", "CRITICAL": "red", "WARNING": "yellow", "DEBUG": "dim"}
+
+
+class Level(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+    CRITICAL = "critical"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -22,7 +31,11 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes; Ctrl-C ends it.")] = False,
     request: Annotated[str | None, typer.Option(help="Only what belongs to this request id.")] = None,
     release: Annotated[str | None, typer.Option(help="Only what this release said.")] = None,
+    level: Annotated[
+        Level | None, typer.Option(case_sensitive=False, help="Only this level, and what is worse.")
+    ] = None,
     since: Annotated[str | None, typer.Option(help="Only what is newer: 10m, 2h, or an ISO 8601 moment.")] = None,
+    until: Annotated[str | None, typer.Option(help="Only what is older, written likewise. Not with -f.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most this many of the newest records.")] = 100,
     data: DataOption = DATA,
     as_json: JsonOption = False,
@@ -34,7 +47,9 @@ def logs(
         follow=follow,
         request=request,
         release=release,
+        level=level,
         since=since,
+        until=until,
         limit=limit,
     )
     try:
@@ -48,8 +63,9 @@ def logs(
 
 def _lines(record: dict[str, Any]) -> Iterator[str]:
     """A traceback is one record and several lines."""
-    head = paint(safe(f"{record.get('time', '')}  {record.get('release', '')}"), "dim")
+    level = str(record.get("level", ""))
+    head = paint(safe(f"{record.get('time', '')}  {level:<8}  {record.get('release', '')}"), "dim")
     request = paint(safe(f"  [{record['request']}]"), "dim") if record.get("request") else ""
-    colour = LEVELS.get(str(record.get("level")), "")
+    colour = COLOURS.get(level, "")
     for line in str(record.get("message", "")).splitlines() or [""]:
         yield f"{head}{request}  {paint(safe(line), colour)}"

@@ -14,7 +14,9 @@ import pytest
 import uvicorn
 
 from reconciler.api import Access, build
-from reconciler.api.logs import Filter, Followers, RecordFile, Records, moment, newest
+from reconciler.api.followers import Followers
+from reconciler.api.logs import moment
+from reconciler.api.records import Filter, RecordFile, Records, newest
 from reconciler.inside.output import OutputFile
 from tests.api.asking import GOOD, TOKEN, get
 from tests.api.platform import Still, service
@@ -31,7 +33,7 @@ def record(number: int, **changes: Any) -> bytes:
         "worker": "tasks-1.1",
         "request": None,
         "stream": "stdout",
-        "level": None,
+        "level": "INFO",
         "message": f"line {number}",
     }
     return json.dumps({**given, **changes}, ensure_ascii=False).encode() + b"\n"
@@ -83,6 +85,14 @@ def test_both_files_are_read_the_older_first(platform: Still, folder: Path) -> N
         ("since=2026-01-02T03:04:08%2B01:00", ["line 0", "line 1", "line 2", "line 3", "line 4", "line 5"]),
         ("since=1s", []),
         ("since=999999999d", ["line 0", "line 1", "line 2", "line 3", "line 4", "line 5"]),
+        ("until=2026-01-02T03:04:06Z", ["line 0", "line 1"]),
+        ("until=2026-01-02T03:04:09Z&limit=2", ["line 3", "line 4"]),
+        ("since=2026-01-02T03:04:07Z&until=2026-01-02T03:04:08Z", ["line 2", "line 3"]),
+        ("level=debug", ["line 0", "line 1", "line 2", "line 3", "line 4", "line 5"]),
+        ("level=warning", ["line 4", "line 5"]),
+        ("level=error", ["line 5"]),
+        ("level=critical", []),
+        ("level=warning&request=r-1", ["line 4"]),
     ],
 )
 def test_records_can_be_filtered(platform: Still, folder: Path, query: str, expected: list[str]) -> None:
@@ -91,11 +101,22 @@ def test_records_can_be_filtered(platform: Still, folder: Path, query: str, expe
         record(1, request="r-10"),
         record(2, request="r-1"),
         record(3, release="tasks-2"),
-        record(4, request="r-1", release="tasks-2"),
-        record(5),
+        record(4, request="r-1", release="tasks-2", level="WARNING"),
+        record(5, level="ERROR"),
     ]
     (folder / "current.jsonl").write_bytes(b"".join(lines))
     assert read(platform, query) == expected
+
+
+@pytest.mark.parametrize("query", ["level=loud", "until=yesterday", "until=1h&follow=true"])
+def test_what_cannot_be_asked_is_refused(platform: Still, query: str) -> None:
+    answer = get(platform, f"/v1/services/tasks/logs?{query}")
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+
+
+def test_a_word_for_a_level_in_a_message_is_no_level(platform: Still, folder: Path) -> None:
+    (folder / "current.jsonl").write_bytes(record(1, message='"level":"ERROR"', logger="ERROR") + record(2))
+    assert read(platform, "level=error") == []
 
 
 def test_a_request_id_with_quotes_and_other_letters_is_found(platform: Still, folder: Path) -> None:
@@ -163,13 +184,13 @@ def test_text_is_for_people_and_moves_no_cursor(platform: Still, folder: Path) -
     (folder / "current.jsonl").write_bytes(record(1, message=f"{evil}\nsecond", request="r-1") + b"\x1b[1m broken\n")
     text = get(platform, "/v1/services/tasks/logs?format=text").text
     assert not set(text) & {"\x1b", "\x07", "\u202e", "\r"}
-    assert "tasks-1 [r-1]" in text
+    assert "INFO     tasks-1 [r-1]" in text
     assert "\n  second\n" in text
 
 
 def test_moments() -> None:
-    assert moment("2026-01-02T03:04:05") == START
-    assert datetime.now(UTC) - moment("2h") - timedelta(hours=2) < timedelta(seconds=5)
+    assert moment("2026-01-02T03:04:05", "since") == START
+    assert datetime.now(UTC) - moment("2h", "since") - timedelta(hours=2) < timedelta(seconds=5)
 
 
 @contextmanager

@@ -247,10 +247,12 @@ def test_logs_are_printed_and_followed_until_ctrl_c(platform: Still, data: Path)
     current.write_bytes(record(1, request="r-1") + record(2, message="Traceback:\n  boom", level="ERROR"))
     done = reconciler("logs", "tasks", "--data", str(data))
     assert done.stdout.splitlines() == [
-        "2026-01-02T03:04:06+00:00  tasks-1  [r-1]  line 1",
-        "2026-01-02T03:04:07+00:00  tasks-1  Traceback:",
-        "2026-01-02T03:04:07+00:00  tasks-1    boom",
+        "2026-01-02T03:04:06+00:00  INFO      tasks-1  [r-1]  line 1",
+        "2026-01-02T03:04:07+00:00  ERROR     tasks-1  Traceback:",
+        "2026-01-02T03:04:07+00:00  ERROR     tasks-1    boom",
     ]
+    bad = reconciler("logs", "tasks", "--level", "Warning", "--until", "2026-01-02T03:04:08Z", "--data", str(data))
+    assert [line.split()[-1] for line in bad.stdout.splitlines()] == ["Traceback:", "boom"]
     follower = subprocess.Popen(
         [
             sys.executable,
