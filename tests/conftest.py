@@ -2,11 +2,16 @@
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from tests.postgres import Postgres
+
+# Images often set it. Hundreds of processes are started here, and each would compile all that it imports.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+    sys.dont_write_bytecode = False
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -304,12 +304,12 @@ def forget_what_is_secret() -> None:
 
 
 def _claims(given: list[str] | None, dashboard_url: str | None) -> tuple[str, ...]:
-    from reconciler.forge.identity import BINDABLE, ONE_OF
-
     claims = tuple(given or ())
-    names = {claim.partition("=")[0] for claim in claims}
     if not claims:
         return ()
+    from reconciler.forge.identity import BINDABLE, ONE_OF
+
+    names = {claim.partition("=")[0] for claim in claims}
     if any("=" not in claim for claim in claims) or not names <= set(BINDABLE):
         raise Misconfigured(f"--trust-job takes CLAIM=VALUE with one of the claims {', '.join(BINDABLE)}")
     if names.isdisjoint(ONE_OF):
