@@ -155,10 +155,10 @@ def _watch() -> Finding:
     pid = os.getpid()
     status, children = Path("/proc/self/status"), Path(f"/proc/{pid}/task/{pid}/children")
     if status.exists() and "RssAnon:" in status.read_text() and children.exists():
-        return Finding("limits", "good", "memory and processes of services are watched, child processes included")
+        return Finding("limits", "good", "memory and processes of services are counted, child processes included")
     if status.exists():
-        return Finding("limits", "weak", "child processes are not seen", "each process has the limits for itself")
-    return Finding("limits", "weak", "no /proc", "services have only the limits that the kernel sets for one process")
+        return Finding("limits", "weak", "child processes are not seen", "only a service's own process is counted")
+    return Finding("limits", "weak", "no /proc", "nobody counts what a service uses; only limits.files is in force")
 
 
 def _landlock() -> Finding:

@@ -28,7 +28,7 @@ def run(spec: Spec, stdout: int, stderr: int) -> NoReturn:
     os.closerange(3, OTHERS)
     # Python ignores it, and what is ignored stays so in the new program.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    kernel.limit(files=spec.limits.files, processes=spec.limits.processes, memory=spec.limits.memory)
+    kernel.limit(files=spec.limits.files, memory=spec.limits.memory)
     os.chdir(spec.code)
     try:
         # Its PATH is where the program is looked for.

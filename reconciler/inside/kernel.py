@@ -46,11 +46,10 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
-def limit(*, files: int | None, processes: int | None, memory: int | None) -> None:
+def limit(*, files: int | None, memory: int | None) -> None:
+    """Processes are not among them: the kernel would count those of the whole user, so of other services too."""
     if files:
         limit_files(files)
-    if processes:
-        limit_processes(processes)
     if memory:
         limit_memory(memory)
 
@@ -64,12 +63,6 @@ def limit_memory(size: int) -> None:
 
 def limit_files(count: int) -> None:
     _limit(resource.RLIMIT_NOFILE, count)
-
-
-def limit_processes(count: int) -> None:
-    # Counted per user, and not at all for root.
-    if hasattr(resource, "RLIMIT_NPROC"):
-        _limit(resource.RLIMIT_NPROC, count)
 
 
 def _limit(what: int, value: int) -> None:

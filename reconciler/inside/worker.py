@@ -125,7 +125,7 @@ def _settle_in(spec: Spec) -> None:
     sys.path[:0] = [spec.code, *spec.path]
     _forget_namesakes(spec)
     sys.argv[:] = [spec.entry.partition(":")[0]]
-    kernel.limit(files=spec.limits.files, processes=spec.limits.processes, memory=spec.limits.memory)
+    kernel.limit(files=spec.limits.files, memory=spec.limits.memory)
 
 
 def _forget_namesakes(spec: Spec) -> None:

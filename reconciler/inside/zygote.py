@@ -283,7 +283,7 @@ class Zygote:
         self._next_look = now + LOOK_EVERY
         for pid, child in self._children.items():
             if child.is_watched and not child.excess:
-                child.excess = _excess(usage_of(pid), child.limits)
+                child.excess = _excess(usage_of(pid, enough=child.limits.processes), child.limits)
                 if child.excess:
                     self._order(KILL, pid)
 

@@ -130,7 +130,7 @@ class Worker:
 
 
 class Zygote:
-    def __init__(self, folder: Path, python: str = sys.executable) -> None:
+    def __init__(self, folder: Path, python: str = sys.executable, *, user: int | None = None) -> None:
         self.folder = folder
         # Socket paths are limited to 108 bytes; pytest's folders are longer.
         self._run = tempfile.TemporaryDirectory(prefix="rcl-")
@@ -141,12 +141,21 @@ class Zygote:
         """What the running test opened."""
         reader, writer = os.pipe()
         self.lifeline = os.fdopen(writer, "wb")
-        command = [python, "-I", str(INSIDE), "zygote", "--socket", str(self.run / "z.sock")]
+        command = [*self._become(user), python, "-I", str(INSIDE), "zygote", "--socket", str(self.run / "z.sock")]
         command += ["--lifeline-fd", str(reader), "--log", str(self.log)]
         self.process = subprocess.Popen(command, pass_fds=[reader], start_new_session=True)
         os.close(reader)
         self.wire = Wire(str(self.run / "z.sock"))
         self.wire.next("hello")
+
+    def _become(self, user: int | None) -> list[str]:
+        """Without any right but to read what lies below a folder that is root's: the interpreter may."""
+        if user is None:
+            return []
+        for folder in (self.folder, self.run):
+            os.chown(folder, user, user)
+        who = [f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+        return ["setpriv", *who, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
 
     def spec(self, files: Mapping[str, str], name: str = "tasks", **fields: object) -> Message:
         self._forks += 1
