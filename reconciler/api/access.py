@@ -15,6 +15,7 @@ import hmac
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Annotated, Protocol
 from urllib.parse import urlsplit
 
@@ -114,16 +115,21 @@ def recognised(request: Request) -> Caller:
     if known is not None:
         return known
     access: Access = request.app.state.access
-    carried = given_token(request)
-    if carried is None:
-        carried = request.cookies.get(cookie_name(request))
-        if carried is None:
-            raise unauthorized("this needs a token: `Authorization: Bearer rcl_...`")
-        if request.method not in SAFE and not comes_from_here(request):
-            raise HTTPException(403, "a browser's session may change things from this server's own pages only")
-    caller = access.recognise(carried, request.client.host if request.client else "")
-    request.state.caller = caller
+    given = given_token(request)
+    carried = [given] if given is not None else sessions(request)
+    if not carried:
+        raise unauthorized("this needs a token: `Authorization: Bearer rcl_...`")
+    if given is None and request.method not in SAFE and not comes_from_here(request):
+        raise HTTPException(403, "a browser's session may change things from this server's own pages only")
+    request.state.caller = caller = _first_known(access, carried, request.client.host if request.client else "")
     return caller
+
+
+def _first_known(access: Access, tokens: list[str], address: str) -> Caller:
+    for token in tokens[:-1]:
+        with suppress(HTTPException):
+            return access.recognise(token, address)
+    return access.recognise(tokens[-1], address)
 
 
 def given_token(request: Request) -> str | None:
@@ -137,6 +143,13 @@ def given_token(request: Request) -> str | None:
         except (binascii.Error, UnicodeDecodeError):
             return None
     return None
+
+
+def sessions(request: Request) -> list[str]:
+    """What a browser carries of its own accord. Usually one; a service on the same host can have planted more."""
+    cookies = (cookie.strip() for header in request.headers.getlist("cookie") for cookie in header.split(";"))
+    name = f"{cookie_name(request)}="
+    return [cookie.removeprefix(name) for cookie in cookies if cookie.startswith(name)]
 
 
 def cookie_name(request: Request) -> str:

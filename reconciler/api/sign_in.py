@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from reconciler.api.access import Access, comes_from_here, cookie_name
+from reconciler.api.access import Access, comes_from_here, cookie_name, sessions
 from reconciler.api.asked import Keys
 from reconciler.api.dashboard import HEADERS
 from reconciler.dashboard.page import render
@@ -65,9 +65,9 @@ async def sign_in(request: Request, keys: Keys) -> Response:
 async def sign_out(request: Request, keys: Keys) -> Response:
     if not comes_from_here(request):
         raise HTTPException(403, "sign out from this server's own page")
-    carried = Token.read(request.cookies.get(cookie_name(request), ""))
-    if carried is not None and keys.recognise(str(carried)) is not None:
-        await keys.revoke(carried.id)
+    for carried in map(Token.read, sessions(request)):
+        if carried is not None and keys.recognise(str(carried)) is not None:
+            await keys.revoke(carried.id)
     answer = RedirectResponse("/sign-in", 303)
     answer.delete_cookie(cookie_name(request), path="/")
     return answer

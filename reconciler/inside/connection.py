@@ -16,6 +16,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .chunks import ChunkedBody, Malformed
+from .cookies import SESSION, without_sessions
 from .cycle import REQUEST_KEY, PrivateId
 from .head import Head, Refused, read_head, service_prefix
 from .held import ANSWERING, GONE, IDLE, LEAVING, LINGERING, READING
@@ -106,7 +107,7 @@ class Connection(Patient):
             self._leave()
             return
         self.is_parsed = False
-        self.is_extended = b"\nx-" in data or b"\nX-" in data
+        self.is_extended = b"\nx-" in data or b"\nX-" in data or SESSION in data
         if head.chunked or head.content_length or head.upgrade:
             self._begin_long(head, data)
             return
@@ -215,11 +216,17 @@ class Connection(Patient):
     def _read_extensions(self) -> str | None:
         """The request's id, if it has one already."""
         request_id = None
+        has_session = False
         for name, value in self.headers:
             if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
                 request_id = value.decode()
             elif name.startswith(b"x-forwarded-"):
                 self.app = self.traffic.app_behind_proxy
+            elif name == b"cookie" and SESSION in value:
+                has_session = True
+        if has_session:
+            # In place: the scope holds this very list.
+            self.headers[:] = without_sessions(self.headers)
         return request_id
 
     def on_message_complete(self) -> None:

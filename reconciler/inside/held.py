@@ -72,7 +72,7 @@ class Held(HttpToolsProtocol):
         self.chunks: ChunkedBody | None = None
         self.is_parsed = False
         self.is_extended = False
-        """Some header of the request may begin with `x-`."""
+        """Some header of the request may begin with `x-`, or hold a session of the control plane."""
         self.is_upgrading = False
         self.may_not_send_body = False
         self.discarded = 0

@@ -183,6 +183,28 @@ def test_a_browser_signs_in_with_a_token_and_out_again() -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "reconciler_session_8001=x; {own}",
+        "{own}; reconciler_session_8001=rcl_0123456789ab_planted",
+        "reconciler_session_8001=; {own}; reconciler_session=y; reconciler_session_8002=z",
+    ],
+)
+def test_what_a_service_on_the_same_host_plants_beside_a_session_changes_nothing(planted: str) -> None:
+    async def scenario(_: Still, asked: httpx.AsyncClient) -> None:
+        own = (await sign_in(asked)).headers["set-cookie"].partition(";")[0]
+        asked.cookies.clear()
+        beside = {"Cookie": planted.format(own=own)}
+        assert (await asked.get("/v1/status", headers=beside)).status_code == 200
+        alone = {"Cookie": planted.format(own="a=1")}
+        assert (await asked.get("/v1/status", headers=alone)).status_code == 401
+        assert (await asked.post("/sign-out", headers={**beside, **HERE})).status_code == 303
+        assert (await asked.get("/v1/status", headers=beside)).status_code == 401
+
+    play(scenario)
+
+
 def test_a_wrong_token_leads_back_to_the_form() -> None:
     async def scenario(platform: Still, asked: httpx.AsyncClient) -> None:
         answer = await asked.post("/sign-in", data={"token": "rcl_<b>"}, headers=HERE)
