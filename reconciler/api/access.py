@@ -84,7 +84,9 @@ class Failures:
         return int(began + FORGIVEN_AFTER - now) + 1 if count >= MOST_FAILURES else None
 
 
-bearer = HTTPBearer(auto_error=False, description="A token of `reconciler token`, or `{data}/admin-token`.")
+bearer = HTTPBearer(
+    auto_error=False, scheme_name="token", description="A token of `reconciler token`, or `{data}/admin-token`."
+)
 
 
 def scope(needed: Scope, *, listing: bool = False) -> Callable[..., Awaitable[Caller]]:

@@ -22,11 +22,14 @@ class Rollback(BaseModel):
     to: str | None = Field(None, max_length=100, description="A release, `tasks-7`; default: the one before.")
 
 
+THE_ONE_BEFORE = Rollback(to=None)
+
+
 @router.post("/v1/services/{name}/rollback")
-async def rollback(platform: Asked, name: Name, caller: MayDeploy, wish: Rollback | None = None) -> ActionTaken:
+async def rollback(platform: Asked, name: Name, caller: MayDeploy, wish: Rollback = THE_ONE_BEFORE) -> ActionTaken:
     """Give the traffic to an earlier release, and hold it there until there is a new digest, or `resume`."""
     with refusals():
-        return await platform.actions.rollback(name, wish.to if wish else None, caller.name)
+        return await platform.actions.rollback(name, wish.to, caller.name)
 
 
 @router.post("/v1/services/{name}/suspend")
@@ -51,7 +54,7 @@ async def restart(platform: Asked, name: Name, caller: MayDeploy) -> ActionTaken
 
 
 @router.post("/v1/services/{name}/test")
-async def test(platform: Asked, name: Name, _caller: MayDeploy) -> SuiteReport:
+async def play_suite(platform: Asked, name: Name, _caller: MayDeploy) -> SuiteReport:
     """Play the suite against the live release, and say what it concluded. Changes nothing for anyone."""
     with refusals():
         return SuiteReport.of(await platform.actions.test(name))

@@ -21,11 +21,12 @@ from reconciler.api import (
 )
 from reconciler.api.access import Access
 from reconciler.api.audited import Audited
+from reconciler.api.document import DESCRIPTION, operation_id, publish
 from reconciler.api.doorway import Doorway
 from reconciler.api.etags import Named
 from reconciler.api.followers import Followers
 from reconciler.api.platform import Platform
-from reconciler.api.problems import answer_with_problems, described, publish
+from reconciler.api.problems import answer_with_problems
 from reconciler.model.webhook.doors import Doors
 
 ROUTERS = (
@@ -59,10 +60,11 @@ def build(
     app = FastAPI(
         title="reconciler",
         version=__version__,
-        description="The control plane: status, logs and actions.",
+        description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
-        responses=described(401, 403, 422, 429),
+        generate_unique_id_function=operation_id,
+        servers=[{"url": "/"}],
     )
     app.state.platform = platform
     app.state.access = access

@@ -24,8 +24,8 @@ async def _keys(request: Request) -> platforms.Keys:
 
 Keys = Annotated[platforms.Keys, Depends(_keys)]
 Asked = Annotated[Platform, Depends(_platform)]
-Release = Annotated[str, Path(max_length=100, description="A release, `tasks-7`.")]
-Name = Annotated[str, Path(max_length=63, description="A service's name.")]
+Release = Annotated[str, Path(max_length=100, description="A release, `tasks-7`.", examples=["tasks-7"])]
+Name = Annotated[str, Path(max_length=63, description="A service's name.", examples=["tasks"])]
 
 
 def no_service(name: str) -> HTTPException:

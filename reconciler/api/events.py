@@ -19,7 +19,6 @@ from reconciler.api.asked import Asked
 from reconciler.api.followers import Followers
 from reconciler.api.pages import Page
 from reconciler.api.platform import Feed, History
-from reconciler.api.problems import described
 from reconciler.model.access import Caller
 from reconciler.model.notice import Notice
 from reconciler.model.status import EventStatus
@@ -52,16 +51,18 @@ class Wanted:
 @router.get(
     "/v1/events",
     response_class=Response,
-    responses={200: {"description": "Server-sent events.", "content": {SSE: {}}}, **described(429)},
+    responses={200: {"description": "Server-sent events.", "content": {SSE: {"schema": {"type": "string"}}}}},
 )
-async def events(
+async def stream_events(
     asked: Request,
     platform: Asked,
     caller: Annotated[Caller, Depends(scope("read", listing=True))],
     after: Number = None,
     service: Annotated[str | None, Query(max_length=63, description="Only this one's.")] = None,
     progress: Annotated[bool, Query(description="Also what is being done, which is not kept.")] = False,
-    last_event_id: Annotated[str | None, Header(max_length=20, pattern=r"^[0-9]*$")] = None,
+    last_event_id: Annotated[
+        str | None, Header(max_length=20, pattern=r"^[0-9]*$", description="The last event that was seen.")
+    ] = None,
 ) -> StreamingResponse:
     """Every event from now on, or from after the last one that the reader saw."""
     listeners: Followers = asked.app.state.listeners
@@ -71,11 +72,11 @@ async def events(
 
 
 @router.get("/v1/events/newest")
-async def newest(
+async def list_events(
     platform: Asked,
     caller: Annotated[Caller, Depends(scope("read", listing=True))],
-    limit: Annotated[int, Query(ge=1, le=500)] = 50,
-    service: Annotated[str | None, Query(max_length=63)] = None,
+    limit: Annotated[int, Query(ge=1, le=500, description="At most this many, the newest.")] = 50,
+    service: Annotated[str | None, Query(max_length=63, description="Only this one's.")] = None,
 ) -> Page[EventStatus]:
     """The last events as a list, the oldest of them first."""
     found = await platform.history.last_events(limit, service)

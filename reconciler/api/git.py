@@ -29,6 +29,7 @@ PLAIN: dict[int | str, dict[str, Any]] = {
     401: {"description": "Needs a token", "content": {"text/plain": {}}},
     403: {"description": "Not with this token, or not here", "content": {"text/plain": {}}},
     404: {"description": "No such repository", "content": {"text/plain": {}}},
+    415: {"description": "Not what git sends", "content": {"text/plain": {}}},
 }
 PROTOCOL = re.compile(r"version=[0-9](:[a-z0-9=.-]{1,40}){0,8}")
 ASK = {"WWW-Authenticate": 'Basic realm="reconciler", charset="UTF-8"'}
@@ -102,13 +103,18 @@ def _find(request: Request, repository: str) -> Remote:
 
 Reader = Annotated[Caller, Depends(_may("read"))]
 Pusher = Annotated[Caller, Depends(_may("deploy"))]
-Name = Annotated[str, Path(max_length=100, description="The repository's name.")]
+Name = Annotated[str, Path(max_length=100, description="The repository's name.", examples=["services"])]
 
 router = APIRouter(tags=["git"], default_response_class=PlainTextResponse, responses=PLAIN)
 
 
 @router.get("/git/{repository}.git/info/refs")
-async def advertise(request: Request, repository: Name, caller: Reader, service: Annotated[Side, Query()]) -> Response:
+async def git_refs(
+    request: Request,
+    repository: Name,
+    caller: Reader,
+    service: Annotated[Side, Query(description="Which of them begins.")],
+) -> Response:
     """What there is, and how to get or change it. `git push` and `git fetch` begin here."""
     if service == "git-receive-pack":
         _check(caller, "deploy")
@@ -116,13 +122,13 @@ async def advertise(request: Request, repository: Name, caller: Reader, service:
 
 
 @router.post("/git/{repository}.git/git-upload-pack")
-async def fetch(request: Request, repository: Name, caller: Reader) -> Response:
+async def git_fetch(request: Request, repository: Name, caller: Reader) -> Response:
     """What `git fetch` and `git clone` take."""
     return Exchange(_find(request, repository), _call(request, "git-upload-pack", caller))
 
 
 @router.post("/git/{repository}.git/git-receive-pack")
-async def push(request: Request, repository: Name, caller: Pusher) -> Response:
+async def git_push(request: Request, repository: Name, caller: Pusher) -> Response:
     """What `git push` brings. The answer goes on until what it caused is live, or as long as the pusher wants."""
     return Exchange(_find(request, repository), _call(request, "git-receive-pack", caller))
 

@@ -24,8 +24,11 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 Level = Literal["debug", "info", "warning", "error", "critical"]
 Limit = Annotated[int, Query(ge=1, le=10_000, description="At most this many, the newest.")]
 Following = Annotated[bool, Query(alias="follow", description="Go on with what comes.")]
-Form = Annotated[Literal["ndjson", "text"], Query(alias="format")]
-RECORDS = {"description": "One record per line.", "content": {NDJSON: {}, TEXT: {}}}
+Form = Annotated[Literal["ndjson", "text"], Query(alias="format", description="JSON lines, or text for people.")]
+RECORDS = {
+    "description": "One record per line.",
+    "content": {NDJSON: {"schema": {"type": "string"}}, TEXT: {"schema": {"type": "string"}}},
+}
 
 
 async def _wanted(
@@ -51,9 +54,9 @@ Wanted = Annotated[Filter, Depends(_wanted)]
 @router.get(
     "/v1/services/{name}/logs",
     response_class=Response,
-    responses={200: RECORDS, **described(404, 429)},
+    responses={200: RECORDS, **described(404)},
 )
-async def logs(
+async def read_logs(
     asked: Request,
     platform: Asked,
     name: Name,

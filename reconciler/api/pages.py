@@ -12,8 +12,13 @@ from reconciler.model.status import AuditStatus, ReleaseStatus, RunStatus, Servi
 T = TypeVar("T")
 Newest = TypeVar("Newest", SyncStatus, ReleaseStatus, RunStatus, AuditStatus)
 
-Limit = Annotated[int, Query(ge=1, le=500)]
-After = Annotated[str | None, Query(max_length=128, pattern=r"^[A-Za-z0-9._:-]+$")]
+Limit = Annotated[int, Query(ge=1, le=500, description="At most this many.")]
+After = Annotated[
+    str | None,
+    Query(
+        max_length=128, pattern=r"^[A-Za-z0-9._:-]+$", description="Go on after this one: `next` of the page before."
+    ),
+]
 
 
 class Page(BaseModel, Generic[T]):

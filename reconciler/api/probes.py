@@ -17,12 +17,14 @@ class Readiness(BaseModel):
 
 
 @router.get("/healthz")
-async def healthz() -> Health:
+async def get_health() -> Health:
+    """The control plane answers."""
     return Health(alive=True)
 
 
 @router.get("/readyz", responses={503: {"model": Readiness, "description": "The first sync is not finished."}})
-async def readyz(platform: Asked, response: Response) -> Readiness:
+async def get_readiness(platform: Asked, response: Response) -> Readiness:
+    """The first sync has finished."""
     if not platform.ready():
         response.status_code = 503
         response.headers["Retry-After"] = "1"

@@ -33,9 +33,11 @@ SCALAR = next(name for name in ASSETS if name.startswith("scalar-"))
 @router.get(
     "/v1/openapi.json",
     response_class=JSONResponse,
-    responses={200: {"description": "One OpenAPI document.", "content": {"application/json": {}}}},
+    responses={
+        200: {"description": "One OpenAPI document.", "content": {"application/json": {"schema": {"type": "object"}}}}
+    },
 )
-async def everything(request: Request, platform: Asked, caller: Reader) -> JSONResponse:
+async def get_openapi(request: Request, platform: Asked, caller: Reader) -> JSONResponse:
     """This API and that of every live service, in one document."""
     services = [each for each in platform.services() if caller.services is None or caller.may_touch(each.name)]
     few = asyncio.Semaphore(AT_ONCE)

@@ -14,12 +14,12 @@ from reconciler.model.status import RunStatus
 router = APIRouter(tags=["cron"])
 MAY_READ = [Depends(scope("read"))]
 
-Job = Annotated[str, Path(max_length=63, description="A job's name.")]
-Run = Annotated[str, Path(max_length=128, description="A run's id.")]
+Job = Annotated[str, Path(max_length=63, description="A job's name.", examples=["nightly"])]
+Run = Annotated[str, Path(max_length=128, description="A run's id.", examples=["tasks.nightly.20260301T0100Z"])]
 
 
 @router.get("/v1/services/{name}/runs", dependencies=MAY_READ, responses=described(404))
-async def runs(
+async def list_runs(
     platform: Asked,
     name: Name,
     job: Annotated[str | None, Query(max_length=63, description="Only this job's.")] = None,
@@ -34,7 +34,8 @@ async def runs(
 
 
 @router.get("/v1/services/{name}/runs/{run}", dependencies=MAY_READ, responses=described(404))
-async def one_run(platform: Asked, name: Name, run: Run) -> RunStatus:
+async def get_run(platform: Asked, name: Name, run: Run) -> RunStatus:
+    """One run of a job, and what became of it."""
     found = await platform.run(name, run)
     if found is None:
         raise HTTPException(404, f"{name} has no run {run}")
@@ -42,7 +43,7 @@ async def one_run(platform: Asked, name: Name, run: Run) -> RunStatus:
 
 
 @router.post("/v1/services/{name}/cron/{job}/run", status_code=202, responses=described(404, 409))
-async def run_now(platform: Asked, name: Name, job: Job, caller: MayDeploy) -> RunStatus:
+async def run_job(platform: Asked, name: Name, job: Job, caller: MayDeploy) -> RunStatus:
     """Begin a run beside the job's times; ask for it by its id to learn what became of it."""
     with refusals():
         return await platform.actions.run(name, job, caller.name)

@@ -31,7 +31,11 @@ def _variable(name: str) -> str:
 Secret = Annotated[
     str,
     AfterValidator(_variable),
-    PathParameter(max_length=128, description="The name of an environment variable, such as `STRIPE_KEY`."),
+    PathParameter(
+        max_length=128,
+        description="The name of an environment variable, such as `STRIPE_KEY`.",
+        examples=["STRIPE_KEY"],
+    ),
 ]
 
 
@@ -42,7 +46,7 @@ class Value(BaseModel):
 
 
 @router.get("/v1/secrets")
-async def secrets(
+async def list_secrets(
     platform: Asked, _caller: MayKeepSecrets, limit: Limit = 100, after: After = None
 ) -> Page[SecretStatus]:
     """What is set, by name."""
@@ -54,7 +58,7 @@ async def secrets(
 
 
 @router.get("/v1/secrets/{secret}", responses=described(404))
-async def one_secret(platform: Asked, secret: Secret, _caller: MayKeepSecrets) -> SecretHistory:
+async def get_secret(platform: Asked, secret: Secret, _caller: MayKeepSecrets) -> SecretHistory:
     """Every version: who set it and when, and whether a release still has it."""
     with refusals():
         return platform.safekeeping.history(secret)
@@ -75,7 +79,7 @@ async def remove_secret(platform: Asked, secret: Secret, caller: MayKeepSecrets)
 
 
 @router.post("/v1/secrets/rotate-key", responses=described(409))
-async def rotate_key(platform: Asked, caller: MayKeepSecrets) -> KeyTaken:
+async def rotate_secrets_key(platform: Asked, caller: MayKeepSecrets) -> KeyTaken:
     """Put everything under a new master key. Nothing is released anew."""
     with refusals():
         return await platform.safekeeping.rotate_key(caller.name)

@@ -18,7 +18,7 @@ MAY_READ = [Depends(scope("read"))]
 
 
 @router.get("/v1/services")
-async def services(
+async def list_services(
     platform: Asked,
     caller: Annotated[Caller, Depends(scope("read", listing=True))],
     limit: Limit = 50,
@@ -41,7 +41,8 @@ async def services(
 
 
 @router.get("/v1/services/{name}", dependencies=MAY_READ, responses=described(404))
-async def service(platform: Asked, name: Name) -> ServiceStatus:
+async def get_service(platform: Asked, name: Name) -> ServiceStatus:
+    """One service: what is true of it now, and what happened last."""
     found = platform.service(name)
     if found is None:
         raise no_service(name)
@@ -49,7 +50,7 @@ async def service(platform: Asked, name: Name) -> ServiceStatus:
 
 
 @router.get("/v1/services/{name}/releases", dependencies=MAY_READ, responses=described(404))
-async def releases(platform: Asked, name: Name, limit: Limit = 50, after: After = None) -> Page[ReleaseStatus]:
+async def list_releases(platform: Asked, name: Name, limit: Limit = 50, after: After = None) -> Page[ReleaseStatus]:
     """The newest first."""
     if platform.service(name) is None:
         raise no_service(name)
@@ -57,21 +58,21 @@ async def releases(platform: Asked, name: Name, limit: Limit = 50, after: After 
 
 
 @router.get("/v1/services/{name}/releases/{release}", dependencies=MAY_READ, responses=described(404))
-async def release(platform: Asked, name: Name, release: Release) -> ReleaseDetail:
+async def get_release(platform: Asked, name: Name, release: Release) -> ReleaseDetail:
     """One release, with its packages and what was wrong with it."""
     with refusals():
         return await platform.history.release(name, release)
 
 
 @router.get("/v1/services/{name}/compare/{before}/{after}", dependencies=MAY_READ, responses=described(404))
-async def compare(platform: Asked, name: Name, before: Release, after: Release) -> Comparison:
+async def compare_releases(platform: Asked, name: Name, before: Release, after: Release) -> Comparison:
     """What differs between two releases: parts of the digest, commits, packages."""
     with refusals():
         return await platform.history.compare(name, before, after)
 
 
 @router.get("/v1/services/{name}/delivery", dependencies=MAY_READ, responses=described(404))
-async def delivery(platform: Asked, name: Name) -> DeliveryStatus:
+async def get_delivery(platform: Asked, name: Name) -> DeliveryStatus:
     """How often, how fast and how safely it is released, over its last hundred releases."""
     if platform.service(name) is None:
         raise no_service(name)
@@ -82,9 +83,12 @@ async def delivery(platform: Asked, name: Name) -> DeliveryStatus:
     "/v1/services/{name}/openapi.json",
     dependencies=MAY_READ,
     response_class=JSONResponse,
-    responses={200: {"description": "Its OpenAPI document.", "content": {"application/json": {}}}, **described(404)},
+    responses={
+        200: {"description": "Its OpenAPI document.", "content": {"application/json": {"schema": {"type": "object"}}}},
+        **described(404),
+    },
 )
-async def contract(platform: Asked, name: Name) -> JSONResponse:
+async def get_service_openapi(platform: Asked, name: Name) -> JSONResponse:
     """What the live release says of itself, asked of it now."""
     if platform.service(name) is None:
         raise no_service(name)
@@ -95,7 +99,7 @@ async def contract(platform: Asked, name: Name) -> JSONResponse:
 
 
 @router.get("/v1/services/{name}/suite", dependencies=MAY_READ, responses=described(404))
-async def suite(platform: Asked, name: Name) -> SuiteReport:
+async def get_suite(platform: Asked, name: Name) -> SuiteReport:
     """What its suite concluded last, in full: about the live release, or a candidate that was thrown away for it."""
     if platform.service(name) is None:
         raise no_service(name)

@@ -18,26 +18,33 @@ from reconciler.model.status import PlanStatus, PlatformStatus, SyncStatus
 router = APIRouter(tags=["platform"], dependencies=[Depends(scope("read"))])
 
 TOLD: dict[int | str, dict[str, Any]] = {
-    200: {"description": "With `tell`: what happens, line by line", "content": {"text/plain": {}}}
+    200: {
+        "description": "With `tell`: what happens, line by line",
+        "content": {"text/plain": {"schema": {"type": "string"}}},
+    }
 }
+
+Sync = Annotated[str, Path(max_length=100, description="A sync's id.", examples=["41"])]
 
 # Becomes an argument of git further down: never a leading dash, nothing a shell or a pattern would read.
 REF = r"^[A-Za-z0-9][A-Za-z0-9._/@~^-]{0,254}$"
 
 
 @router.get("/v1/status")
-async def status(platform: Asked) -> PlatformStatus:
+async def get_status(platform: Asked) -> PlatformStatus:
+    """What is true now of the platform as a whole."""
     return platform.status()
 
 
 @router.get("/v1/syncs")
-async def syncs(platform: Asked, limit: Limit = 50, after: After = None) -> Page[SyncStatus]:
+async def list_syncs(platform: Asked, limit: Limit = 50, after: After = None) -> Page[SyncStatus]:
     """The newest first."""
     return page_of_newest(*await platform.history.syncs(limit + 1, after), limit)
 
 
 @router.get("/v1/syncs/{sync}", responses=described(404))
-async def one_sync(platform: Asked, sync: Annotated[str, Path(max_length=100)]) -> SyncStatus:
+async def get_sync(platform: Asked, sync: Sync) -> SyncStatus:
+    """One pass of the loop, with its actions and the time of each phase."""
     found = await platform.history.sync(sync)
     if found is None:
         raise HTTPException(404, f"there is no sync {sync}")
@@ -67,7 +74,7 @@ async def _lines(told: AsyncGenerator[str, None]) -> AsyncIterator[str]:
 
 
 @router.get("/v1/plan", responses=described(404))
-async def plan(
+async def get_plan(
     platform: Asked,
     ref: Annotated[
         str | None, Query(pattern=REF, description="A commit or branch; default: the branch followed.")

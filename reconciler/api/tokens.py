@@ -31,14 +31,14 @@ class Wish(BaseModel):
 
 
 @router.get("/v1/tokens")
-async def tokens(keys: Keys, _caller: Admin) -> Page[TokenStatus]:
+async def list_tokens(keys: Keys, _caller: Admin) -> Page[TokenStatus]:
     """All of them, the oldest first, never their secrets."""
     listed = keys.listed()
     return Page(items=listed, total=len(listed), next=None)
 
 
 @router.post("/v1/tokens", status_code=201, responses=described(409))
-async def create(keys: Keys, caller: Admin, wish: Wish) -> NewToken:
+async def create_token(keys: Keys, caller: Admin, wish: Wish) -> NewToken:
     """A new token. The answer is the only place where it ever stands."""
     lasts = timedelta(seconds=wish.lasts) if wish.lasts is not None else None
     with refusals():
@@ -46,13 +46,17 @@ async def create(keys: Keys, caller: Admin, wish: Wish) -> NewToken:
 
 
 @router.delete("/v1/tokens/{token}", responses=described(404))
-async def revoke(keys: Keys, _caller: Admin, token: Annotated[str, Path(max_length=12)]) -> TokenStatus:
+async def revoke_token(
+    keys: Keys,
+    _caller: Admin,
+    token: Annotated[str, Path(max_length=12, description="A token's id.", examples=["0b1c2d3e4f50"])],
+) -> TokenStatus:
     """It is worth nothing from now on. Asking twice is asking once."""
     with refusals():
         return await keys.revoke(token)
 
 
 @router.get("/v1/audit")
-async def audit(keys: Keys, _caller: Admin, limit: Limit = 50, after: After = None) -> Page[AuditStatus]:
+async def list_changes(keys: Keys, _caller: Admin, limit: Limit = 50, after: After = None) -> Page[AuditStatus]:
     """Everything that somebody asked to be changed, the newest first."""
     return page_of_newest(*await keys.audits(limit + 1, after), limit)

@@ -28,6 +28,7 @@ from reconciler.store.unusable import StoreUnusable
 router = APIRouter(tags=["webhooks"])
 
 Name = Annotated[str, Path(max_length=20, description=f"One of {', '.join(PROVIDERS)}.")]
+SENT = {"application/json": {"schema": {"type": "object", "description": "As the provider has it."}}}
 MOST_IN_HAND = 64 * 1024 * 1024
 """Bytes of bodies that may be held at one time, of all senders together."""
 BODY_WITHIN = 10.0
@@ -98,8 +99,9 @@ class Intake:
         200: {"model": Receipt, "description": "A ping, or one that came before."},
         **described(400, 401, 404, 408, 413, 429, 503),
     },
+    openapi_extra={"requestBody": {"required": True, "content": SENT}},
 )
-async def receive(request: Request, platform: Asked, provider: Name, response: Response) -> Receipt:
+async def receive_webhook(request: Request, platform: Asked, provider: Name, response: Response) -> Receipt:
     """A forge says that something happened. Needs no token: its signature is checked."""
     intake: Intake = request.app.state.intake
     door = intake.doors.get(provider)
@@ -125,7 +127,7 @@ async def receive(request: Request, platform: Asked, provider: Name, response: R
 
 
 @router.get("/v1/webhooks", dependencies=[Depends(scope("read"))])
-async def webhooks(platform: Asked, limit: Limit = 50, after: After = None) -> Page[WebhookStatus]:
+async def list_webhooks(platform: Asked, limit: Limit = 50, after: After = None) -> Page[WebhookStatus]:
     """Webhooks that were genuine, the newest first, also those that were ignored."""
     items, total = await platform.webhooks.webhooks(limit + 1, after)
     shown = list(items[:limit])
@@ -133,7 +135,10 @@ async def webhooks(platform: Asked, limit: Limit = 50, after: After = None) -> P
 
 
 @router.get("/v1/webhooks/{receipt}", dependencies=[Depends(scope("read"))], responses=described(404))
-async def one_webhook(platform: Asked, receipt: Annotated[str, Path(max_length=20)]) -> WebhookTold:
+async def get_webhook(
+    platform: Asked,
+    receipt: Annotated[str, Path(max_length=20, description="What the webhook was answered with.", examples=["12"])],
+) -> WebhookTold:
     """What became of one webhook: which sync it asked for, and how that ended."""
     told = await platform.webhooks.webhook(receipt)
     if told is None:

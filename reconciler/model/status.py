@@ -16,7 +16,8 @@ WorkerState = Literal["starting", "ready", "draining", "asleep", "stopped", "bac
 
 
 class Told(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # What has a default is told all the same: whoever reads it may count on every field.
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_serialization_defaults_required=True)
 
 
 class Condition(Told):

@@ -5,8 +5,9 @@ import asyncio
 import httpx
 import pytest
 
+from reconciler.api import Access, build
 from reconciler.api.etags import is_known
-from tests.api.asking import ask, client
+from tests.api.asking import TOKEN, ask, client
 from tests.api.platform import Still, sync
 from tests.api.test_endpoints import endpoints, filled, small
 
@@ -103,3 +104,9 @@ def test_a_bug_in_the_middle_is_still_told() -> None:
 
     answer = ask(Broken(), lambda asked: asked.get("/v1/status"))
     assert (answer.status_code, answer.json()["title"]) == (500, "Internal Server Error")
+
+
+def test_the_document_says_which_answers_have_a_name() -> None:
+    document = build(small(), Access(TOKEN)).openapi()
+    named = {path for path, item in document["paths"].items() if "304" in item.get("get", {}).get("responses", {})}
+    assert named == set(readable()) - {"/openapi.json"}
