@@ -25,6 +25,7 @@ from reconciler.dashboard.progress import UNDER_WAY, Progress, progress
 from reconciler.dashboard.standing import Look, standing, worth_telling
 from reconciler.model.access import Caller
 from reconciler.model.status import EventStatus, ServiceStatus
+from reconciler.store.unusable import StoreUnusable
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -50,6 +51,8 @@ class PageRoute(APIRoute):
                 if refused.status_code == HTTPStatus.UNAUTHORIZED:
                     return RedirectResponse("/sign-in", HTTPStatus.SEE_OTHER)
                 return _trouble(refused.status_code, str(refused.detail))
+            except StoreUnusable as unusable:
+                return _trouble(HTTPStatus.SERVICE_UNAVAILABLE, str(unusable))
             except RequestValidationError:
                 return _trouble(HTTPStatus.UNPROCESSABLE_ENTITY, "The address of this page does not make sense.")
 
