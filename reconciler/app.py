@@ -39,6 +39,7 @@ from reconciler.control.inbox import Inbox
 from reconciler.control.ledger import Ledger
 from reconciler.control.loop import Loop
 from reconciler.control.memory import remember
+from reconciler.control.metrics import Meter, Scrape
 from reconciler.control.overview import Overview
 from reconciler.control.pace import Pace
 from reconciler.control.planning import Planner
@@ -109,12 +110,15 @@ async def serve(place: Place, settings: Settings, veil: Veil) -> int:
     folders = Folders(settings.data.absolute(), place.run)
     mirror = _followed(settings, folders)
     environments = Environments(folders.data, indexes=settings.indexes, allow_builds=settings.allow_builds)
+    meter = Meter()
+    environments.tell_builds(meter.built)
     async with contextlib.AsyncExitStack() as stack:
         veil.know(_own_secrets(settings))
         journal = Journal(folders.journal, settings.database_url, _project(settings))
         await journal.open()
         stack.push_async_callback(journal.close)
         feed = Feed(journal, veil)
+        feed.witness = meter.hear
         stack.push_async_callback(feed.settle)
         mirror.on_rewritten = partial(say_rewritten, feed, settings.branch)
         await mirror.open()
@@ -127,7 +131,8 @@ async def serve(place: Place, settings: Settings, veil: Veil) -> int:
         secrets = Secrets(_providers(settings, store), veil)
         nursery = Nursery(place.run, folders.logs / "reconciler", place.lifeline)
         zygotes = Zygotes(nursery, mend=environments.rebuild)
-        engine = LocalEngine(zygotes, Ledger(journal), partial(WorkerSockets.fresh, place.run), secrets.reveal)
+        fresh = partial(WorkerSockets.fresh, place.run)
+        engine = LocalEngine(zygotes, Ledger(journal), fresh, secrets.reveal, meter)
         traffic = Traffic(place.run)
         gate = Gate(Shelf(), folders, url(settings.host, settings.port), veil, secrets.reveal)
         starts = asyncio.Semaphore(2 * (os.cpu_count() or 2))
@@ -144,6 +149,7 @@ async def serve(place: Place, settings: Settings, veil: Veil) -> int:
         pace = Pace(settings.poll)
         followed = Followed(mirror.address.location, settings.branch)
         inbox = Inbox(followed, journal, loop.triggers, pace, owed=await journal.owing())
+        inbox.on_webhook = meter.webhook
         await close_interrupted_syncs(journal)
         cron.begin()
         opening = asyncio.create_task(traffic.open({one.live.recipe.prefix: one.live.crew for one in returned}))
@@ -171,6 +177,7 @@ async def serve(place: Place, settings: Settings, veil: Veil) -> int:
             announcer,
             cron,
             Safekeeping(store, secrets, loop, feed),
+            Scrape(meter, loop, engine, traffic, journal, feed),
         )
         server = _server(overview, settings, (tokens, *recognise_jobs(stack, settings)))
         await tell_forge(stack, settings, mirror.address.location, feed, history)
@@ -244,7 +251,14 @@ def _server(overview: Overview, settings: Settings, recognisers: Sequence[Recogn
     hosts = (settings.host, *settings.allowed_hosts)
     access = Access(read_admin_token(settings.data) or "", hosts, recognisers)
     services_at = settings.public_url or url(settings.host, settings.port)
-    application = build(overview, access, doors_from(os.environ), settings.webhook_body, services_at=services_at)
+    application = build(
+        overview,
+        access,
+        doors_from(os.environ),
+        settings.webhook_body,
+        services_at=services_at,
+        open_metrics=settings.open_metrics,
+    )
     # A person's way in, worth something once; it may stay in a log.
     code = application.state.sign_in_code.text
     log.info("dashboard  sign-in=%s/sign-in?code=%s", url(settings.host, settings.control_port), code)

@@ -31,6 +31,8 @@ class Settings:
     """The file that lists whose commits are applied; None: anybody's."""
     allowed_hosts: tuple[str, ...] = ()
     """Names under which the control plane may be addressed, beside loopback, `host` and any IP address."""
+    open_metrics: bool = False
+    """Whether metrics are told to everybody."""
     webhook_body: int | None = None
     """The largest body of a webhook; None: what each provider is known to send."""
     notify: tuple[str, ...] = ()

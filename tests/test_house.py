@@ -42,7 +42,10 @@ def test_the_supervisor_has_nothing_to_break_on() -> None:
 
 
 def test_only_what_both_ends_must_agree_on_is_shared_with_the_inside() -> None:
-    shared = {f"reconciler.inside.{name}" for name in ("head", "passing", "output", "redaction", "disguises")}
+    shared = {
+        f"reconciler.inside.{name}"
+        for name in ("head", "passing", "output", "redaction", "disguises", "tally", "usage")
+    }
     for module in MODULES:
         taken = {name for name in imports(module) if name.startswith("reconciler.inside")}
         assert taken <= shared, f"{module.relative_to(PACKAGE)} imports {taken - shared}"

@@ -9,6 +9,7 @@ from reconciler.api import (
     events,
     git,
     logs,
+    metrics,
     probes,
     reference,
     runs,
@@ -33,6 +34,7 @@ ROUTERS = (
     probes.router,
     syncs.router,
     services.router,
+    metrics.router,
     logs.router,
     actions.router,
     events.router,
@@ -55,6 +57,7 @@ def build(
     webhook_body: int | None = None,
     *,
     services_at: str = "",
+    open_metrics: bool = False,
 ) -> FastAPI:
     """`services_at` is the address of the services' listener, as clients know it."""
     app = FastAPI(
@@ -69,6 +72,7 @@ def build(
     app.state.platform = platform
     app.state.access = access
     app.state.services_at = services_at
+    app.state.open_metrics = open_metrics
     app.state.followers = Followers()
     app.state.listeners = Followers(events.MOST_LISTENERS)
     app.state.sign_in_code = sign_in.SignInCode()

@@ -128,6 +128,9 @@ class Webhooks(Protocol):
         """What became of one that is genuine; written down when this returns."""
         ...
 
+    def refused(self, provider: str) -> None:
+        """One came that is not genuine."""
+
     async def webhook(self, number: str) -> WebhookStatus | None: ...
 
     async def webhooks(self, limit: int, after: str | None) -> tuple[Sequence[WebhookStatus], int]:
@@ -153,7 +156,16 @@ class Safekeeping(Protocol):
     async def rotate_key(self, actor: str) -> KeyTaken: ...
 
 
+class Metrics(Protocol):
+    async def text(self) -> bytes:
+        """All that is counted, in Prometheus's text format."""
+        ...
+
+
 class Platform(Protocol):
+    @property
+    def metrics(self) -> Metrics: ...
+
     @property
     def webhooks(self) -> Webhooks: ...
 

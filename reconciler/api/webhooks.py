@@ -116,6 +116,7 @@ async def receive_webhook(request: Request, platform: Asked, provider: Name, res
         body = await intake.read(request)
         event = await _open(door, Received(headers=headers, body=body, at=time.time()))
     except Refused as error:
+        platform.webhooks.refused(provider)
         raise intake.refuse(error, request) from error
     try:
         told = await platform.webhooks.take(provider, event, body)

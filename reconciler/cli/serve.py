@@ -102,6 +102,12 @@ def serve(
             help="A name under which the control plane may be addressed, beside localhost. Repeatable.",
         ),
     ] = None,
+    open_metrics: Annotated[
+        bool,
+        typer.Option(
+            "--open-metrics", envvar="RECONCILER_OPEN_METRICS", help="Let everybody read /metrics, without a token."
+        ),
+    ] = False,
     notify: Annotated[
         list[str] | None,
         typer.Option(
@@ -254,6 +260,7 @@ def serve(
         allow_builds=tuple(allow_build or ()),
         allow_urls=tuple(allow_url or ()),
         allowed_hosts=tuple(allowed_host or ()),
+        open_metrics=open_metrics,
         webhook_body=largest,
         forge=forge.value if forge is not None else None,
         forge_api=forge_api,

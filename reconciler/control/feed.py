@@ -34,7 +34,8 @@ MOST_UNTOLD = 10_000
 class Listener:
     """One that hears every notice from now on, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_missed: Callable[[], object] = lambda: None) -> None:
+        self._on_missed = on_missed
         self.missed = 0
         """How many were lost since the last time that somebody looked, because nobody heard them in time."""
         self._waiting: deque[Notice] = deque()
@@ -44,6 +45,7 @@ class Listener:
         if len(self._waiting) == MOST_WAITING:
             self._waiting.popleft()
             self.missed += 1
+            self._on_missed()
         self._waiting.append(notice)
         self._told.set()
 
@@ -64,11 +66,15 @@ class Feed:
         self._listeners: set[Listener] = set()
         self._untold: deque[tuple[Notice, Written | None]] = deque()
         self._telling: asyncio.Task[None] | None = None
+        self.witness: Written = _nobody
+        """Hears of everything at the moment that it happens, before it is written down, and never misses any of it."""
+        self.dropped = 0
+        """Notices that some listener lost, or that a slow disk kept from all of them."""
 
     @contextmanager
     def listen(self) -> Iterator[Listener]:
         """Hear what is told from here on, until the block is left."""
-        listener = Listener()
+        listener = Listener(self._drop)
         self._listeners.add(listener)
         try:
             yield listener
@@ -98,6 +104,7 @@ class Feed:
             revision=revision,
             data=data or {},
         )
+        self.witness(notice)
         self._enqueue(notice, written or _nobody)
 
     def passes(
@@ -111,16 +118,23 @@ class Feed:
         data: Mapping[str, Any] | None = None,
     ) -> None:
         """Tell progress, which nobody asks for afterwards."""
-        if not self._listeners or len(self._untold) >= MOST_UNTOLD:
-            return
         at = datetime.now(UTC)
         notice = Notice(kind=kind, at=at, message=message, service=service, release=release, sync=sync, data=data or {})
+        self.witness(notice)
+        if not self._listeners:
+            return
+        if len(self._untold) >= MOST_UNTOLD:
+            self._drop()
+            return
         self._enqueue(notice, None)
 
     async def settle(self) -> None:
         """Wait until all that was told so far has been heard."""
         while self._telling is not None and not self._telling.done():
             await asyncio.wait([self._telling])
+
+    def _drop(self) -> None:
+        self.dropped += 1
 
     def _enqueue(self, notice: Notice, written: Written | None) -> None:
         veiled = replace(notice, message=self._veil.text(notice.message), data=self._veil.plain(notice.data))

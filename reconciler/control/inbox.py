@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 from reconciler.control.pace import Pace
@@ -41,6 +41,8 @@ class Inbox:
         self._journal = journal
         self._triggers = triggers
         self._pace = pace
+        self.on_webhook: Callable[[str, str], object] = lambda _provider, _outcome: None
+        """Told of each, and what became of it."""
         self._owed = list(owed)
         self._arrived = asyncio.Event()
         self._arrived_at = self._asked_at = -LONGEST_GATHERING
@@ -51,6 +53,7 @@ class Inbox:
         """Write down what became of it; durable when this returns."""
         verdict = judge(event, self._followed)
         if verdict.state == "pong":
+            self.on_webhook(provider, "pong")
             return _pong(provider, event, verdict.reason)
         row, is_new = await self._journal.receive(
             identity_of(provider, event, body),
@@ -61,6 +64,7 @@ class Inbox:
             verdict.reason,
             datetime.now(UTC),
         )
+        self.on_webhook(provider, row.state if is_new else "repeated")
         if row.state == "accepted":
             if is_new:
                 self._pace.heard()
@@ -68,6 +72,10 @@ class Inbox:
             else:
                 await self._again(row)
         return status_of(row)
+
+    def refused(self, provider: str) -> None:
+        """One came that is not genuine."""
+        self.on_webhook(provider, "refused")
 
     async def run(self) -> None:
         """Ask for syncs on behalf of whoever came."""

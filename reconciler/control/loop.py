@@ -20,7 +20,7 @@ from reconciler.control.deployment import Workshop
 from reconciler.control.lane import BUG, Lane, Order, Outcome, Work, dependency_not_ready, outcome_of
 from reconciler.control.memory import NOTHING, Memory
 from reconciler.control.reading import Reader
-from reconciler.control.stopwatch import Stopwatch
+from reconciler.control.stopwatch import Stopwatch, in_seconds
 from reconciler.control.traffic import Traffic
 from reconciler.control.triggers import Request, Triggers
 from reconciler.control.upkeep import Upkeep
@@ -192,6 +192,7 @@ class Loop:
             "reason": failure.reason if failure else None,
             "message": failure.message if failure else None,
             "path": f"{lane.stage.prefix}/" if lane is not None else None,
+            "phases": in_seconds(outcome.phases, action.service),
         }
         message = failure.message if failure else outcome.state
         self._feed.passes(Kind.ACTION_FINISHED, message, service=action.service, sync=request.sync, data=told)
@@ -369,7 +370,7 @@ class Loop:
         else:
             self.last_sync = row if self._is_newest(request) else self.last_sync
         seconds = sum(phase.seconds for phase in watch.phases if phase.service is None)
-        told: dict[str, Any] = {"state": state, "seconds": seconds}
+        told: dict[str, Any] = {"state": state, "seconds": seconds, "phases": in_seconds(watch.phases)}
         told.update(Counter(one.outcome for one in actions))
         self._feed.happened(Kind.SYNC_FINISHED, message or state, sync=request.sync, revision=revision, data=told)
         self.first_sync_finished.set()

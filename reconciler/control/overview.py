@@ -22,6 +22,7 @@ from reconciler.control.inbox import Inbox
 from reconciler.control.lane import Lane
 from reconciler.control.live import Live
 from reconciler.control.loop import Loop, Seen
+from reconciler.control.metrics import Scrape
 from reconciler.control.narration import Until
 from reconciler.control.planning import Planner, contract_of, problem_status
 from reconciler.control.reception import Announcer, Elsewhere, Reception
@@ -69,6 +70,7 @@ class Overview:
         announcer: Announcer,
         cron: Cron,
         safekeeping: Safekeeping,
+        metrics: Scrape,
     ) -> None:
         self._loop = loop
         self._mirror = mirror
@@ -84,6 +86,7 @@ class Overview:
         self._announcer = announcer
         self._cron = cron
         self.safekeeping = safekeeping
+        self.metrics = metrics
         self._started_at = datetime.now(UTC)
         self._source: Condition | None = None
 

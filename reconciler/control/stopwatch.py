@@ -1,7 +1,7 @@
 """How long each phase of a sync took, told in the order in which they began."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -20,3 +20,8 @@ class Stopwatch:
         finally:
             seconds = time.perf_counter() - began
             self.phases.append(PhaseTime(name=name, service=service, started_at=at, seconds=seconds))
+
+
+def in_seconds(phases: Iterable[PhaseTime], service: str | None = None) -> dict[str, float]:
+    """The phases of a service, or those that were nobody's own, by name."""
+    return {phase.name: phase.seconds for phase in phases if phase.service == service}

@@ -9,11 +9,13 @@ import asyncio
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Collection
-from contextlib import suppress
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from reconciler.environment.command import Bounds, Ran, run
 from reconciler.environment.explanation import explain
@@ -34,6 +36,7 @@ MARKER = "service.lock"
 MADE, SETTLED = ".made", ".settled"
 """The boot in which it was made, and whether it has been flushed to the disk since."""
 TEMPORARY = ".tmp"
+OnBuilt = Callable[[Literal["built", "failed"], float], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class Builds:
     interpreter: Interpreter
     trusted: Collection[str] = ()
     """Packages that may run code of theirs outside a worker."""
+    on_built: OnBuilt = lambda _outcome, _seconds: None
+    """Told of each that was made, or could not be, and how long that took."""
     _known: dict[EnvironmentId, Environment] = field(default_factory=dict)
     _shared: Shared[Environment] = field(default_factory=Shared)
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SIDE_BY_SIDE))
@@ -105,10 +110,22 @@ class Builds:
     async def _make_again(self, lock: Lock, progress: Progress) -> Environment:
         environment = Environment(lock.id, self.folder / lock.id)
         async with self._slots:
-            await self._make(lock, environment, progress)
+            with self._timed():
+                await self._make(lock, environment, progress)
         self._known[lock.id] = environment
         self._settle_later(environment)
         return environment
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Nobody is told of what was given up."""
+        began = time.perf_counter()
+        try:
+            yield
+        except Exception:
+            self.on_built("failed", time.perf_counter() - began)
+            raise
+        self.on_built("built", time.perf_counter() - began)
 
     async def _make(self, lock: Lock, environment: Environment, progress: Progress) -> None:
         if os.path.lexists(environment.folder):

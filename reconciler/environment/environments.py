@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from reconciler.environment.base import BASE
-from reconciler.environment.build import Builds, Environment
+from reconciler.environment.build import Builds, Environment, OnBuilt
 from reconciler.environment.command import Bounds
 from reconciler.environment.failures import disk_full
 from reconciler.environment.interpreter import Interpreter, our_own
@@ -41,6 +41,10 @@ class Environments:
         self._uv = Uv(data / "cache", indexes, uv, bounds, retries)
         self._locks = Locks(data / "locks", self._uv, python, base, allow_builds)
         self._builds = Builds(data / "environments", self._uv, python, allow_builds)
+
+    def tell_builds(self, on_built: OnBuilt) -> None:
+        """From now on say when an environment was made, or could not be, and how long that took."""
+        self._builds.on_built = on_built
 
     async def open(self) -> None:
         """Make the folders and remove what a crash left. Once, before anything else."""

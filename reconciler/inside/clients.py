@@ -46,6 +46,9 @@ class Clients:
     def reply(self, client: Messages, message: Message) -> None:
         self._send(client, message)
 
+    def __contains__(self, client: Messages) -> bool:
+        return client in self._clients
+
     def tell_last(self, message: Message | None) -> None:
         """The last words before the process ends; without a message, only what is still unsent."""
         for client in tuple(self._clients):

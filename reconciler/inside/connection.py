@@ -10,6 +10,7 @@ Nothing of the answer is ours: cycle, flow control, WebSocket hand-over and appl
 
 import asyncio
 import re
+from time import perf_counter
 from typing import Any
 
 import httptools
@@ -50,6 +51,8 @@ class Connection(Patient):
     def connection_lost(self, exc: Exception | None) -> None:
         if self.stage == LEAVING and self.traffic.gateways is not None:
             self.traffic.gateways.forget(self)
+        if self.is_unanswered:
+            self.traffic.tally.left_unanswered()
         self.stage = GONE
         self._forget_head_deadline()
         self.traffic.leave(self)
@@ -106,6 +109,7 @@ class Connection(Patient):
             self.unread = data
             self._leave()
             return
+        self.began = perf_counter()
         self.is_parsed = False
         self.is_extended = b"\nx-" in data or b"\nX-" in data or SESSION in data
         if head.chunked or head.content_length or head.upgrade:
@@ -237,6 +241,10 @@ class Connection(Patient):
         self.server_state.total_requests += 1
         if self.fd < 0:
             self.traffic.private_requests += 1
+        elif self.cycle.is_endless:
+            self.traffic.tally.answered_untimed(self.cycle.status)
+        else:
+            self.traffic.tally.answered(self.cycle.status, perf_counter() - self.began)
         if self.transport.is_closing():
             return
         if self.stage == ANSWERING:

@@ -1,7 +1,8 @@
 """uvicorn's cycle of one request and its response, put in uvicorn's own place, so that it costs no frame more.
 
-It adds four things: the request's id is known while the application runs, answers of 500 and more are counted, an
-application that fails after it has answered keeps its connection, and a stream of events is told from other answers.
+It adds five things: the request's id is known while the application runs, the answer's status is known when it is
+complete, answers of 500 and more are counted, an application that fails after it has answered keeps its connection, and
+a stream of events is told from other answers.
 The ordinary answer is written by a shorter way, which pays for what the worker does before each request.
 Everything unusual is left to uvicorn.
 """
@@ -70,6 +71,8 @@ class Cycle(RequestResponseCycle):
     is_endless = False
     """A stream of events, which may take as long as it likes."""
     is_overdue = False
+    status = 0
+    """Of the answer, once it began."""
 
     @property
     def is_on_its_way(self) -> bool:
@@ -78,6 +81,7 @@ class Cycle(RequestResponseCycle):
 
     async def send(self, message: Any) -> None:
         if message["type"] == "http.response.start":
+            self.status = message["status"]
             self.is_endless = _is_stream_of_events(message)
         await super().send(message)
 
@@ -132,12 +136,14 @@ class QuickCycle(Cycle):
         elif not self.response_started and self.keep_alive and self.scope["method"] != "HEAD":
             length, self.head = _ordinary_head(message, self.default_headers)
             if self.head:
+                self.status = message["status"]
                 self.response_started = True
                 self.waiting_for_100_continue = False
                 self.chunked_encoding = False
                 self.expected_content_length = length
                 return
         if message["type"] == "http.response.start":
+            self.status = message["status"]
             self.is_endless = _is_stream_of_events(message)
         # Not by way of `Cycle`: a stream pays for each frame at each of its parts.
         await RequestResponseCycle.send(self, message)

@@ -5,6 +5,7 @@ middle of one. Knows nothing of how requests are read.
 """
 
 import asyncio
+from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -33,6 +34,7 @@ class Held(HttpToolsProtocol):
     __slots__ = (
         "age",
         "aged",
+        "began",
         "chunks",
         "discarded",
         "fd",
@@ -65,6 +67,8 @@ class Held(HttpToolsProtocol):
         self.age = 0.0
         """For how long it has been idle, or with the request that `aged` is; counted at each look."""
         self.aged: object = None
+        self.began = 0.0
+        """When the head of its request was there."""
         self.unsent = 0
         self.unsent_for = 0.0
         self.head_deadline: asyncio.TimerHandle | None = None
@@ -89,6 +93,11 @@ class Held(HttpToolsProtocol):
     def may_go_back(self) -> bool:
         """It waits for its client, and a gateway can wait as well."""
         return self.stage == IDLE and self.fd >= 0 and not self.unread
+
+    @property
+    def is_unanswered(self) -> bool:
+        """A client's request has begun, and its answer has not come to its end."""
+        return self.is_busy and self.fd >= 0 and not (self.cycle is not None and self.cycle.response_complete)
 
     # Leaving
 
@@ -149,10 +158,17 @@ class Held(HttpToolsProtocol):
     # Ending badly
 
     def _refuse(self, status: int, code: str, message: str) -> None:
+        self._count_refusal(status)
         self.unread = b""
         self._forget_head_deadline()
         self.transport.write(self.traffic.refusal(status, code, message))
         self._linger()
+
+    def _count_refusal(self, status: int) -> None:
+        if self.fd >= 0 and self.is_busy:
+            self.traffic.tally.answered(status, perf_counter() - self.began)
+        elif self.fd >= 0:
+            self.traffic.tally.answered_untimed(status)
 
     def _break_off(self, status: int, code: str, message: str) -> None:
         """Something is wrong in the middle of a request that the application may have begun to answer."""

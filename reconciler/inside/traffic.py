@@ -24,6 +24,7 @@ from uvicorn.server import ServerState
 
 from .cycle import status_lines, take_place
 from .service import Application
+from .tally import Tally
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -82,6 +83,10 @@ async def _nobody(_scope: object, _receive: object, _send: object) -> None:
     """Stands for the application until there is one."""
 
 
+def _nobody_hears() -> None:
+    return
+
+
 class Prefixed:
     """Tell the application where it is mounted. uvicorn's own `root_path` would prepend it to every path, again."""
 
@@ -105,6 +110,7 @@ class Traffic:
         body_limit: int | None,
         loop: asyncio.AbstractEventLoop,
         request_limit: float | None = None,
+        tally: Tally | None = None,
     ) -> None:
         self.app = app
         self.config = copy.copy(configuration())
@@ -117,6 +123,7 @@ class Traffic:
         self.body_limit = body_limit
         self.request_limit = request_limit
         self.loop = loop
+        self.tally = tally or Tally(loop, due=_nobody_hears)
         self.context = contextvars.copy_context()
         self.state = ServerState()
         self.gateways: Gateways | None = None
@@ -170,17 +177,21 @@ class Traffic:
 
     def enter(self, connection: "Connection") -> None:
         self._connections.add(connection)
+        self.tally.stir()
         if self._sweep is None:
             self._sweep = self.loop.call_later(self._sweep_every, self._look_at_all)
 
     def leave(self, connection: "Connection") -> None:
         self._connections.discard(connection)
+        self.tally.stir()
 
     def _look_at_all(self) -> None:
         """One timer for all connections, and none when there are none."""
         self._sweep = None
         for connection in tuple(self._connections):
             connection.grow_older(self._sweep_every, IDLE_SECONDS)
+        # A request that has begun and does not end changes no count, and yet something that is told.
+        self.tally.stir()
         if self._connections:
             self._sweep = self.loop.call_later(self._sweep_every, self._look_at_all)
 
@@ -197,6 +208,10 @@ class Traffic:
     @property
     def websockets(self) -> tuple[Any, ...]:
         return tuple(other for other in self.state.connections if other not in self._connections)
+
+    @property
+    def held(self) -> int:
+        return len(self._connections) + len(self.websockets)
 
     @property
     def requests(self) -> int:

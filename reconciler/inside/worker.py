@@ -33,6 +33,7 @@ from .output import NOTICE_EVERY, Lines, Output, OutputFile, Records, Speaker
 from .redaction import Redactor
 from .service import Application, Fault, Faulty, fault_of, find, imported_from, load
 from .spec import Spec
+from .tally import Tally
 from .traffic import Traffic
 
 try:
@@ -172,13 +173,19 @@ class Worker:
         self._gateways: Gateways | None = None
         self._calls: Calls | None = None
         self._inheritance = inheritance
+        self._clients = Clients(inheritance.listener, greet=self._greet, order=self._obey, loop=loop)
+        self._tally = Tally(loop, self._tell_counts)
+        self._counting: Messages | None = None
+        """Who hears what is counted: the newest that asked to."""
+        self._held = (0, 0)
+        """What was told last of connections, and of requests in flight."""
         self._parking: asyncio.Task[Mapping[str, int]] | None = None
 
     async def live(self) -> int:
         """Serve until told to stop. The exit status."""
         self._watch_lifeline(self._inheritance.lifeline)
         self._output.on_drop = self._settle_later
-        clients = Clients(self._inheritance.listener, greet=self._greet, order=self._obey, loop=self._loop)
+        clients = self._clients
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._retire, self._spec.drain)
         try:
@@ -202,6 +209,7 @@ class Worker:
             await asyncio.wait_for(lifespan.shutdown(), LIFESPAN_SECONDS)
         with contextlib.suppress(OSError):
             Path(self._spec.private).unlink()
+        self._tell_counts()
         clients.tell_last({"op": "state", "state": "stopped", "cut": cut})
         return 0
 
@@ -237,6 +245,7 @@ class Worker:
             prefix=spec.prefix,
             body_limit=spec.body_limit,
             loop=self._loop,
+            tally=self._tally,
             request_limit=spec.request_limit,
         )
         self._gateways = self._traffic.gateways = Gateways(self._traffic)
@@ -294,6 +303,24 @@ class Worker:
                 self._traffic.resume()
             case "stats":
                 client.send(self._stats())
+            case "count":
+                self._counting, self._tally.is_wanted = client, True
+                self._tell_counts(at_once=True)
+
+    def _tell_counts(self, *, at_once: bool = False) -> None:
+        """Where nobody listens, what was counted waits for the next who does."""
+        client, traffic = self._counting, self._traffic
+        if client is None or client not in self._clients:
+            self._counting, self._tally.is_wanted = None, False
+            return
+        held = (traffic.held, traffic.in_flight) if traffic is not None else (0, 0)
+        if at_once or held != self._held or self._tally.has_counted:
+            self._held = held
+            counted = self._tally.take()
+            self._clients.reply(client, {"op": "counted", **counted, "connections": held[0], "in_flight": held[1]})
+        if traffic is not None and traffic.websockets:
+            # Nobody says when these end.
+            self._tally.stir()
 
     def _end_parking(self) -> None:
         if self._parking is not None:
@@ -317,7 +344,7 @@ class Worker:
             return {"op": "stats", "connections": 0, "in_flight": 0, "requests": 0, "failed": 0, "handed_back": 0}
         return {
             "op": "stats",
-            "connections": len(traffic.connections) + len(traffic.websockets),
+            "connections": traffic.held,
             "in_flight": traffic.in_flight,
             "requests": traffic.requests,
             "failed": traffic.failed,

@@ -24,7 +24,7 @@ class Kind(StrEnum):
     SYNC_PLANNED = "SyncPlanned"
     """Data: `actions`, each with service, verb and why, without those that keep; and `kept`."""
     SYNC_FINISHED = "SyncFinished"
-    """Data: `state`, `seconds`, and the counts `done`, `failed`, `superseded`."""
+    """Data: `state`, `seconds`, the seconds of its `phases`, and the counts `done`, `failed`, `superseded`."""
 
     # Of one service, kept
     RELEASE_SWITCHED = "ReleaseSwitched"
@@ -56,9 +56,10 @@ class Kind(StrEnum):
     SUITE_PLAYED = "SuitePlayed"
     """Data: `verdict`, `cases`, `seconds`."""
     RUN_ENDED = "RunEnded"
-    """Any run of a cron job, the good ones too. Data: `run`, `job`, `state`."""
+    """Any run of a cron job, the good ones too. Data: `run`, `job`, `state`; `late`, in seconds, when it was due."""
     ACTION_FINISHED = "ActionFinished"
-    """What one sync asked of one service has come to its end. Data: `verb`, `outcome`, `reason`, `message`, `path`."""
+    """What one sync asked of one service has come to its end. Data: `verb`, `outcome`, `reason`, `message`, `path`, and
+    the seconds of its `phases`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

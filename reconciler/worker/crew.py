@@ -12,7 +12,9 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Protocol
+from weakref import WeakSet
 
 from reconciler.model.failure import Failure, Reason, Stalled
 from reconciler.model.names import WorkerId
@@ -21,6 +23,7 @@ from reconciler.model.watch import Answers
 from reconciler.worker.exit import Exit
 from reconciler.worker.process import Worker
 from reconciler.worker.processes import Processes, check_commands
+from reconciler.worker.served import Served
 from reconciler.worker.slot import take_turn
 from reconciler.worker.spec import ReleaseSpec, WorkerSockets
 from reconciler.worker.zygote import Forked, Zygotes
@@ -44,6 +47,24 @@ class Ledger(Protocol):
     def gone(self, worker: WorkerId, end: Exit) -> None: ...
 
 
+class Meter(Protocol):
+    """Who adds up what workers do. Told at once, and never in their way."""
+
+    def served(self, spec: ReleaseSpec, served: Served) -> None: ...
+
+    def replaced(self, spec: ReleaseSpec, end: Exit | None) -> None:
+        """A worker has taken the place of one that ended so."""
+
+
+class Unmetered:
+    """Nobody wants to know."""
+
+    def served(self, spec: ReleaseSpec, served: Served) -> None: ...
+
+    def replaced(self, spec: ReleaseSpec, end: Exit | None) -> None: ...
+
+
+UNMETERED = Unmetered()
 Reveal = Callable[[Iterable[PinnedSecret]], Awaitable[Mapping[str, str]]]
 """The values of secrets, by the variables that get them. Raises a `Failure` when one cannot be had."""
 
@@ -59,6 +80,7 @@ class Crew:
         sockets: Callable[[], WorkerSockets],
         reveal: Reveal,
         used: int = 0,
+        meter: Meter = UNMETERED,
     ):
         self.spec = spec
         self.workers: list[Worker] = []
@@ -76,6 +98,7 @@ class Crew:
         self._ledger = ledger
         self._sockets = sockets
         self._reveal = reveal
+        self._meter = meter
         self._numbers: Iterator[int] = itertools.count(used + 1)
         self._keepers: set[asyncio.Task[None]] = set()
         self._candidate = False
@@ -118,6 +141,7 @@ class Crew:
         """Take over workers that a former control started; make up for those that are missing, when there is a slot."""
         self.workers = list(workers)
         for worker in self.workers:
+            self._count(worker)
             self._spawn_keeper(self._keep_adopted(worker))
         for _ in range(self.spec.replicas - len(self.workers)):
             self._spawn_keeper(self._make_up(slots))
@@ -199,12 +223,16 @@ class Crew:
             worker = Worker(worker_id, spec.release, sockets, process.pid, process.started, started_at=began_at)
             self.workers.append(worker)
             await worker.watch(zygote)
+            self._count(worker)
             await worker.ready(spec.start_timeout)
         except BaseException:
             await self._write_off(worker_id, worker)
             raise
         zygote.learn(worker.modules)
         return worker
+
+    def _count(self, worker: Worker) -> None:
+        worker.count(partial(self._meter.served, self.spec))
 
     async def secrets(self) -> Mapping[str, str]:
         """What its workers have, for whoever has to take it out of what they say."""
@@ -243,6 +271,7 @@ class Crew:
             self._lost(worker, await worker.gone())
             worker = await self._persist(self._start_one, self._pause())
             self.restarts += 1
+            self._meter.replaced(self.spec, self.last_exit)
             self.on_change(self)
 
     async def _keep_adopted(self, worker: Worker) -> None:
@@ -314,15 +343,27 @@ class Engine(Protocol):
 class LocalEngine:
     """Releases as processes of this machine, forked from zygotes."""
 
-    def __init__(self, zygotes: Zygotes, ledger: Ledger, sockets: Callable[[], WorkerSockets], reveal: Reveal) -> None:
+    def __init__(
+        self,
+        zygotes: Zygotes,
+        ledger: Ledger,
+        sockets: Callable[[], WorkerSockets],
+        reveal: Reveal,
+        meter: Meter = UNMETERED,
+    ) -> None:
         self._zygotes = zygotes
         self._ledger = ledger
         self._sockets = sockets
         self._reveal = reveal
+        self._meter = meter
+        self.crews: WeakSet[Crew] = WeakSet()
+        """Also those that are being tried, and those that finish what they began."""
 
     def crew(self, spec: ReleaseSpec, *, used: int = 0) -> Crew:
         """A crew that has not started; `used` is the last number that a worker of this release ever had."""
-        return Crew(spec, self._zygotes, self._ledger, self._sockets, self._reveal, used)
+        crew = Crew(spec, self._zygotes, self._ledger, self._sockets, self._reveal, used, self._meter)
+        self.crews.add(crew)
+        return crew
 
     async def start(self, spec: ReleaseSpec, *, used: int = 0, candidate: bool = False) -> Crew:
         crew = self.crew(spec, used=used)

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +24,7 @@ from reconciler.model.status import WorkerState
 from reconciler.model.watch import Answers
 from reconciler.worker.exit import Exit
 from reconciler.worker.lines import Lines, Message
+from reconciler.worker.served import NOTHING, InHand, Served, number
 from reconciler.worker.spec import WorkerSockets
 from reconciler.worker.zygote import Forked, Zygote
 
@@ -70,6 +71,9 @@ class Worker:
     failure: Failure | None = None
     calling: frozenset[str] = frozenset()
     """Runs that it was busy with when this control met it."""
+    in_hand: InHand = NOTHING
+    """As it said last."""
+    _hear: Callable[[Served], object] | None = None
     _called: dict[str, "asyncio.Future[Outcome]"] = field(default_factory=dict)
     _leaving: bool = False
     """It was asked to finish what it began."""
@@ -158,6 +162,11 @@ class Worker:
                 return await counted
         except TimeoutError:
             return Answers()
+
+    def count(self, hear: Callable[[Served], object]) -> None:
+        """Have it say from now on what it answers: what came since somebody heard of it, and every few seconds."""
+        self._hear = hear
+        self._tell({"op": "count"})
 
     def promote(self) -> None:
         """Its release has got the traffic."""
@@ -280,6 +289,9 @@ class Worker:
                 counted = self._asked.popleft()
                 if not counted.done():
                     counted.set_result(Answers(int(message.get("requests", 0)), int(message.get("failed", 0))))
+            case "counted" if self._hear is not None:
+                self.in_hand = InHand(number(message["connections"]), number(message["in_flight"]))
+                self._hear(Served.of(message))
             case "calls":
                 self.calling = frozenset(map(str, message.get("running", ())))
             case "called":

@@ -357,6 +357,12 @@ def start_time(pid: int) -> str:
     return _stat(pid)[19]
 
 
+def cpu_ticks(pid: int, started: str) -> int | None:
+    """Processor time of a process and of those of its children that it has seen off; None when it is not there."""
+    fields = _stat(pid)
+    return sum(map(int, fields[11:15])) if started and fields[19] == started else None
+
+
 def _stat(pid: int) -> list[str]:
     """What the kernel says of a process, from its state on."""
     try:

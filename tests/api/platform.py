@@ -276,6 +276,9 @@ class NoWebhooks:
     async def take(self, provider: str, event: Event, body: bytes) -> WebhookStatus:
         raise AssertionError(f"a webhook of {provider}")
 
+    def refused(self, provider: str) -> None:
+        return
+
     async def webhook(self, number: str) -> WebhookStatus | None:
         if number != "1":
             return None
@@ -284,6 +287,11 @@ class NoWebhooks:
 
     async def webhooks(self, limit: int, after: str | None) -> tuple[Sequence[WebhookStatus], int]:
         return (), 0
+
+
+class NoMetrics:
+    async def text(self) -> bytes:
+        return b"# HELP reconciler_ready 1 once the first sync is finished.\n"
 
 
 class Safe:
@@ -339,6 +347,7 @@ class Still:
         self.webhooks = NoWebhooks()
         self.remote: Remote = Elsewhere("https://git.example.com/services.git")
         self.safekeeping = Safe()
+        self.metrics = NoMetrics()
 
     def ready(self) -> bool:
         return self.is_ready

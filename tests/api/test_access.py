@@ -312,3 +312,15 @@ def test_a_token_that_cannot_be_meant_is_422(wish: dict[str, Any]) -> None:
         assert platform.keys.listed() == []
 
     play(scenario)
+
+
+def test_metrics_need_a_token_unless_they_are_open() -> None:
+    async def scenario() -> None:
+        for is_open, status in ((False, 401), (True, 200)):
+            app = build(Still(service("tasks")), Access(TOKEN), open_metrics=is_open)
+            transport = httpx.ASGITransport(app=app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as stranger:
+                assert (await stranger.get("/metrics")).status_code == status
+                assert (await stranger.get("/v1/status")).status_code == 401
+
+    asyncio.run(scenario())

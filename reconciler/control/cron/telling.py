@@ -7,7 +7,7 @@ from reconciler.control.account import Account
 from reconciler.control.live import Live
 from reconciler.model.job import Job
 from reconciler.model.notice import Kind
-from reconciler.model.run import RunState
+from reconciler.model.run import Cause, RunState
 from reconciler.model.timetable import MOST_COUNTED, Due
 from reconciler.store.rows import RunRow
 
@@ -33,11 +33,18 @@ def tell_end(standing: Standing | None, run: RunRow, *, before: RunRow | None) -
         return
     data: dict[str, Any] = {"run": run.id, "job": run.job, "state": run.state.value}
     message = f"{run.job} {run.state}: {run.message}"
-    standing.account.passes(Kind.RUN_ENDED, message, data=data)
+    standing.account.passes(Kind.RUN_ENDED, message, data={**data, "late": _lateness(run)})
     # A job that hangs for a day skips each of its times: that is said once.
     is_repeated = run.state is RunState.SKIPPED and before is not None and before.state is RunState.SKIPPED
     if run.state in EVENTS and not is_repeated:
         standing.account.happened(EVENTS[run.state], message, run.release, data=data)
+
+
+def _lateness(run: RunRow) -> float | None:
+    """How long after its time it began; what a person asks for has none."""
+    if run.started_at is None or run.cause is Cause.PERSON:
+        return None
+    return max(0.0, (run.started_at - run.scheduled_at).total_seconds())
 
 
 def tell_missed(standing: Standing | None, job: Job, found: Due) -> None:
