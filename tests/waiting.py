@@ -9,7 +9,7 @@ T = TypeVar("T")
 PAUSE = 0.005
 
 
-async def until(look: Callable[[], T | Awaitable[T]], *, within: float = 10.0, what: str = "the condition") -> T:
+async def until(look: Callable[[], T | Awaitable[T]], *, within: float = 30.0, what: str = "the condition") -> T:
     """Look again and again until the answer is truthy; say what was awaited when it never comes."""
     deadline = time.monotonic() + within
     while True:
@@ -22,7 +22,7 @@ async def until(look: Callable[[], T | Awaitable[T]], *, within: float = 10.0, w
         await asyncio.sleep(PAUSE)
 
 
-def until_sync(look: Callable[[], T], *, within: float = 10.0, what: str = "the condition") -> T:
+def until_sync(look: Callable[[], T], *, within: float = 30.0, what: str = "the condition") -> T:
     deadline = time.monotonic() + within
     while True:
         seen = look()

@@ -34,9 +34,7 @@ def test_nothing_is_left_running(repository: Repository, data: Path, tmp_path: P
         check.kill()
         check.communicate()
     assert check.returncode == (-signal.SIGKILL if number is signal.SIGKILL else 1)
-    until_sync(
-        lambda: not family & {one.pid for one in all_processes()}, within=10, what="the end of all its processes"
-    )
+    until_sync(lambda: not family & {one.pid for one in all_processes()}, what="the end of all its processes")
     if number is not signal.SIGKILL:
         assert said == b"stopped\n"
         assert not (data / "check" / "run").exists()

@@ -60,8 +60,8 @@ class Platform:
         self.output = self.folder / "serve.log"
         self.repository = Repository(self.folder / "repository")
         self.server: subprocess.Popen[bytes] | None = None
-        self.services = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=15)
-        self.control = httpx.Client(base_url=f"http://127.0.0.1:{self.control_port}", timeout=15)
+        self.services = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
+        self.control = httpx.Client(base_url=f"http://127.0.0.1:{self.control_port}", timeout=30)
 
     def __enter__(self) -> Self:
         return self
@@ -99,7 +99,7 @@ class Platform:
     def follows(self) -> tuple[str, ...]:
         return ("--receive",) if self.receives else (self.source or str(self.repository.path),)
 
-    def stop(self, number: signal.Signals = signal.SIGTERM, *, within: float = 20) -> int:
+    def stop(self, number: signal.Signals = signal.SIGTERM, *, within: float = 40) -> int:
         assert self.server is not None
         self.server.send_signal(number)
         return self.server.wait(within)
@@ -209,7 +209,7 @@ def check_invariants(service: Told) -> None:
         assert condition["message"] and condition["reason"], condition
 
 
-def eventually(look: Any, *, within: float = 10, what: str = "the condition") -> Any:
+def eventually(look: Any, *, within: float = 30, what: str = "the condition") -> Any:
     """Until an answer is true; a server that is being restarted is asked again."""
 
     def ask() -> Any:

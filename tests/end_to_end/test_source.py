@@ -76,7 +76,7 @@ def test_polling_finds_a_commit_by_itself(platform: Platform) -> None:
     platform.commit({"services.yaml": PLATFORM, **service("tasks")})
     platform.start()
     platform.commit(service("tasks", "2"))
-    eventually(lambda: platform.version("tasks") == "2", within=15, what="the poll")
+    eventually(lambda: platform.version("tasks") == "2", within=40, what="the poll")
 
 
 def test_a_second_branch_is_none_of_its_business(shared: Platform) -> None:

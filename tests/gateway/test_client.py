@@ -30,7 +30,7 @@ class Control:
 async def _connected(run: Path, control: Control) -> AsyncIterator[GatewayClient]:
     client = GatewayClient(run, control.table)
     try:
-        await asyncio.wait_for(client.connect(), 10)
+        await asyncio.wait_for(client.connect(), 30)
         yield client
     finally:
         await client.disconnect()
@@ -101,7 +101,7 @@ def test_a_gateway_that_comes_back_has_the_whole_table_before_anything_else() ->
                 await asyncio.sleep(0)
                 assert not call.done()
                 await asyncio.to_thread(_start_without_control, gateway)
-                assert await asyncio.wait_for(call, 10) == ()
+                assert await asyncio.wait_for(call, 30) == ()
                 assert (await waiting).status == 200
                 assert await _status(gateway, "/api/reports") == 503
                 assert control.asked == 2
@@ -121,7 +121,7 @@ def test_calls_that_a_lost_gateway_left_unanswered_are_made_again() -> None:
                 await asyncio.sleep(0)
                 gateway.kill()
                 await asyncio.to_thread(_start_without_control, gateway)
-                assert await asyncio.wait_for(asyncio.gather(*calls), 10) == [()] * 5
+                assert await asyncio.wait_for(asyncio.gather(*calls), 30) == [()] * 5
                 assert (await client.stats())["routes"] == 5
 
     asyncio.run(scenario())
@@ -180,7 +180,7 @@ def test_a_gateway_that_comes_back_to_a_platform_that_closes_stays_closed() -> N
                 await until(lambda: not client.is_connected, what="the loss to be noticed")
                 await asyncio.to_thread(_start_without_control, gateway)
                 with gateway.client():
-                    counts = await asyncio.wait_for(client.stats(), 10)
+                    counts = await asyncio.wait_for(client.stats(), 30)
                     assert (counts["routes"], counts["accepted"]) == (1, 0)
 
     asyncio.run(scenario())

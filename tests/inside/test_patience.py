@@ -44,7 +44,7 @@ def play(
         busy.close()
         await asyncio.sleep(0)
 
-    asyncio.run(asyncio.wait_for(run(), 10))
+    asyncio.run(asyncio.wait_for(run(), 30))
 
 
 async def read(client: socket.socket) -> bytes:

@@ -36,7 +36,7 @@ def _running(app: Any, **where: Any) -> Iterator[QuietServer]:
     server = QuietServer(uvicorn.Config(app, log_config=None, ws="none", lifespan="off", access_log=False, **where))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    until_sync(lambda: server.started, within=10, what="uvicorn to listen")
+    until_sync(lambda: server.started, what="uvicorn to listen")
     try:
         yield server
     finally:

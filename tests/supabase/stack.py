@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import threading
+import uuid
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -95,9 +96,12 @@ class Supabase:
 
     def migrate(self, sql: str) -> None:
         """Run what makes tables, and wait until the API knows them."""
-        before = self.log.read_text().count("Schema cache loaded")
-        self.run(f"{sql}\n; NOTIFY pgrst, 'reload schema';")
-        until_sync(lambda: self.log.read_text().count("Schema cache loaded") > before, what="the schema cache")
+        # Made in the same moment. That something was loaded says nothing: an earlier wish may have come true just now.
+        mark = f"mark_{uuid.uuid4().hex}"
+        self.run(f"{sql}\n; CREATE TABLE {mark} (); GRANT SELECT ON {mark} TO anon; NOTIFY pgrst, 'reload schema';")
+        address = f"http://127.0.0.1:{self._rest_port}/{mark}"
+        until_sync(lambda: httpx.get(address).status_code == 200, what="the schema cache")
+        self.run(f"DROP TABLE {mark}")
 
     def start_rest(self) -> None:
         settings = {
