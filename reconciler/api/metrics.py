@@ -10,7 +10,7 @@ from reconciler.api.asked import Asked
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
-router = APIRouter(tags=["metrics"])
+router = APIRouter(tags=["platform"])
 _may_read = scope("read")
 
 
@@ -30,6 +30,6 @@ may_scrape.needed = "read"  # type: ignore[attr-defined]
     response_class=Response,
     responses={200: {"description": "Prometheus's text format.", "content": {TEXT: {"schema": {"type": "string"}}}}},
 )
-async def metrics(platform: Asked) -> Response:
+async def get_metrics(platform: Asked) -> Response:
     """All that is counted, in Prometheus's text format. Open to everybody with `--open-metrics`."""
     return Response(await platform.metrics.text(), media_type=TEXT)

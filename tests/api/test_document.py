@@ -37,6 +37,7 @@ PROMISED = {
     "get_release": "GET /v1/services/{name}/releases/{release}",
     "get_run": "GET /v1/services/{name}/runs/{run}",
     "get_secret": "GET /v1/secrets/{secret}",
+    "get_metrics": "GET /metrics",
     "get_service": "GET /v1/services/{name}",
     "get_service_openapi": "GET /v1/services/{name}/openapi.json",
     "get_status": "GET /v1/status",
