@@ -53,7 +53,7 @@ from reconciler.control.secrets import Secrets
 from reconciler.control.tokens import Tokens
 from reconciler.control.traffic import Traffic
 from reconciler.control.veil import Veil
-from reconciler.data_folder import read_admin_token
+from reconciler.data_folder import OWN_LOG, read_admin_token
 from reconciler.environment import Environments
 from reconciler.heralds import recognise_jobs, tell_forge, tell_people
 from reconciler.listener import url
@@ -97,6 +97,7 @@ def main() -> int:
     veil.know(known_secrets(os.environ))
     terminal.configure(redact=veil.text)
     place, settings = _arguments(sys.argv[1:])
+    terminal.keep(settings.data / OWN_LOG, "control", veil.text)
     try:
         return asyncio.run(serve(place, settings, veil))
     except (Failure, StoreUnusable) as wrong:
@@ -129,7 +130,7 @@ async def serve(place: Place, settings: Settings, veil: Veil) -> int:
         store = EncryptedStore(journal, _key_file(settings, folders))
         await store.open()
         secrets = Secrets(_providers(settings, store), veil)
-        nursery = Nursery(place.run, folders.logs / "reconciler", place.lifeline)
+        nursery = Nursery(place.run, folders.own_log, place.lifeline)
         zygotes = Zygotes(nursery, mend=environments.rebuild)
         fresh = partial(WorkerSockets.fresh, place.run)
         engine = LocalEngine(zygotes, Ledger(journal), fresh, secrets.reveal, meter)
@@ -166,7 +167,7 @@ async def serve(place: Place, settings: Settings, veil: Veil) -> int:
             loop,
             mirror,
             journal,
-            folders.logs,
+            folders,
             planner,
             Actions(loop, shop, cron),
             tokens,
@@ -259,9 +260,10 @@ def _server(overview: Overview, settings: Settings, recognisers: Sequence[Recogn
         services_at=services_at,
         open_metrics=settings.open_metrics,
     )
-    # A person's way in, worth something once; it may stay in a log.
+    # A person's way in, worth something once: on the terminal, and nowhere where others may read it.
     code = application.state.sign_in_code.text
-    log.info("dashboard  sign-in=%s/sign-in?code=%s", url(settings.host, settings.control_port), code)
+    where = url(settings.host, settings.control_port)
+    log.info("dashboard  sign-in=%s/sign-in?code=%s", where, code, extra={"kept": False})
     config = uvicorn.Config(
         application,
         log_config=None,

@@ -18,6 +18,8 @@ from pathlib import Path
 from reconciler.misconfigured import Misconfigured
 
 VERSION = 1
+OWN_LOG = Path("logs") / "_platform"
+"""What the platform says, beside what services say: none of them can have this name."""
 TOKEN_PREFIX = "rcl_"  # noqa: S105 - what every token begins with
 RUN_PREFIX = "rcl-"
 LONGEST_TEMPORARY = 40

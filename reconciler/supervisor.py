@@ -24,8 +24,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-from reconciler.data_folder import Address, DataFolder, write_whole
+from reconciler.data_folder import OWN_LOG, Address, DataFolder, write_whole
 from reconciler.listener import listen, url
+from reconciler.log import keep
 from reconciler.settings import Settings
 
 GATEWAY = "gateway"
@@ -63,6 +64,7 @@ def serve(settings: Settings, programs: Mapping[str, Sequence[str]] = PROGRAMS) 
         signals = stack.enter_context(Signals())
         folder = DataFolder(settings.data)
         stack.callback(folder.close)
+        keep(settings.data / OWN_LOG, "supervisor")
         patience = PORT_FREES_WITHIN if folder.clear_predecessor() else 0.0
         services = stack.enter_context(listen(settings.host, settings.port, "--port", patience))
         control = stack.enter_context(listen(settings.host, settings.control_port, "--control-port", patience))
@@ -83,7 +85,8 @@ def serve(settings: Settings, programs: Mapping[str, Sequence[str]] = PROGRAMS) 
         _raise_file_limit()
         log.info("listening  services=%s control=%s", address.services, address.control)
         flags = ("--lifeline-fd", str(lifeline.reader), "--run", str(run))
-        gateway_command = (*programs[GATEWAY], "--listen-fd", str(services.fileno()), *flags)
+        own_log = ("--log", str(settings.data.absolute() / OWN_LOG))
+        gateway_command = (*programs[GATEWAY], "--listen-fd", str(services.fileno()), *flags, *own_log)
         control_command = (*programs[CONTROL], "--listen-fd", str(control.fileno()), *flags)
         return Supervisor(
             gateway=Child(GATEWAY, gateway_command, (services.fileno(), lifeline.reader)),

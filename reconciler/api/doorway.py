@@ -1,14 +1,15 @@
 """What every request passes before anything else looks at it.
 
 The Host header must name this server (a web page that points its own name at 127.0.0.1 is turned away: DNS
-rebinding), a body must be small, every answer carries the headers that keep a browser from guessing, and a
-bug is logged whole and told in one sentence.
+rebinding), a body must be small, every answer carries the headers that keep a browser from guessing and the id of
+its request, and a bug is logged whole, with that id, and told in one sentence.
 Plain ASGI, so that it costs nothing and streams stay streams.
 """
 
 import ipaddress
 import logging
 import re
+import uuid
 from collections.abc import Iterable, Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,6 +24,7 @@ PUSHES = re.compile(r"/git/[^/]+\.git/git-receive-pack")
 SECRETS = "/v1/secrets/"
 SECRET_LIMIT = 8 << 20
 """A value of a megabyte, written in JSON."""
+REQUEST_ID = re.compile(rb"[!-~]{1,128}")
 HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -51,7 +53,7 @@ class Doorway:
             await self._app(scope, receive, send)
             return
         limit = self._limit(scope["path"])
-        door = Passage(receive, send, limit)
+        door = Passage(receive, send, limit, _request_id(scope))
         if scope["path"] not in self._signed and not self._is_addressed(scope):
             refusal = problem(
                 421, "the Host header does not name this server; the operator allows more with --allowed-host"
@@ -75,7 +77,7 @@ class Doorway:
                 raise
             await _too_large(scope, receive, door)
         except Exception:
-            log.exception("a bug stopped an answer of the control plane")
+            log.exception("a bug stopped an answer of the control plane", extra={"request": door.request_id.decode()})
             if door.answered:
                 raise
             await problem(500, "a bug of the reconciler; its log says more")(scope, receive, door.send)
@@ -91,8 +93,9 @@ class Doorway:
 class Passage:
     """One request on its way in, and its answer on its way out."""
 
-    def __init__(self, receive: Receive, send: Send, limit: int) -> None:
+    def __init__(self, receive: Receive, send: Send, limit: int, request_id: bytes) -> None:
         self.limit = limit
+        self.request_id = request_id
         self._receive = receive
         self._send = send
         self._received = 0
@@ -109,13 +112,20 @@ class Passage:
         if message["type"] == "http.response.start":
             self.answered = True
             given = {name.lower() for name, _ in message.get("headers", ())}
-            message = {**message, "headers": [*message.get("headers", ()), *(h for h in HEADERS if h[0] not in given)]}
+            ours = (header for header in (*HEADERS, (b"x-request-id", self.request_id)) if header[0] not in given)
+            message = {**message, "headers": [*message.get("headers", ()), *ours]}
         await self._send(message)
 
 
 async def _too_large(scope: Scope, receive: Receive, door: "Passage") -> None:
     refusal = problem(413, f"a body may have {door.limit} bytes at most", {"Connection": "close"})
     await refusal(scope, receive, door.send)
+
+
+def _request_id(scope: Scope) -> bytes:
+    """The client's own, or one that is made for it: services do the same."""
+    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    return given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex.encode()
 
 
 def _announced_length(scope: Scope) -> int:

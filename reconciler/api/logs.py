@@ -1,6 +1,7 @@
-"""What services said: by whom, when, and how serious it was."""
+"""What services said, and the platform itself: about whom, when, and how serious it was."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -70,6 +71,22 @@ async def read_logs(
     if folder is None:
         raise no_service(name)
     return _answer(asked, folder, wanted, limit, following, form)
+
+
+@router.get("/v1/logs", response_class=Response, responses={200: RECORDS, **described(429)})
+async def read_platform_logs(
+    asked: Request,
+    platform: Asked,
+    wanted: Wanted,
+    service: Annotated[str | None, Query(max_length=63, description="Only what is about this one.")] = None,
+    sync: Annotated[str | None, Query(max_length=100, description="Only what belongs to this sync.")] = None,
+    limit: Limit = 1000,
+    following: Following = False,
+    form: Form = "ndjson",
+) -> StreamingResponse:
+    """What the platform itself said, control, gateway and supervisor: the newest last."""
+    about = replace(wanted, says={**wanted.says, **_given(service=service, sync=sync)})
+    return _answer(asked, platform.own_logs(), about, limit, following, form)
 
 
 def _answer(asked: Request, folder: Path, wanted: Filter, limit: int, following: bool, form: str) -> StreamingResponse:

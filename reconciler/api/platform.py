@@ -199,6 +199,9 @@ class Platform(Protocol):
     def logs(self, name: str) -> Path | None:
         """The folder of a service's log files; it need not exist yet. None: no such service."""
 
+    def own_logs(self) -> Path:
+        """The folder of what the platform itself says."""
+
     async def suite(self, name: str) -> Report | None:
         """What the suite of a service that exists concluded last, in full; None before it was played."""
 

@@ -58,12 +58,18 @@ class Server:
         with self._ask("DELETE", path, {}, ANSWERS_WITHIN) as response:
             return _decode(response.read(), self.url)
 
-    def lines(self, path: str, *, endless: bool, **query: Query) -> Iterator[Any]:
+    def lines(self, path: str, **query: Query) -> Iterator[Any]:
         """One JSON value per line, as they come."""
-        with self._ask("GET", path, query, None if endless else ANSWERS_WITHIN) as response:
+        with self._ask("GET", path, query, ANSWERS_WITHIN) as response:
             for line in response:
                 if line.strip():
                     yield _decode(line, self.url)
+
+    @contextmanager
+    def stream(self, path: str, query: dict[str, Query], silence: float | None = None) -> Iterator[Iterator[bytes]]:
+        """The lines of an answer without an end, once it has begun; `silence` is the longest that is borne."""
+        with self._ask("GET", path, query, silence) as response:
+            yield iter(response)
 
     def items(self, path: str, **query: Query) -> Iterator[Any]:
         """Everything a paginated list holds."""

@@ -18,7 +18,7 @@ from reconciler.model.names import shortened
 COLOURS = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "dim": "2", "bold": "1"}
 UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 GAP = "  "
-NARROWEST = 40
+NARROWEST = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,23 @@ class Cell:
     @property
     def width(self) -> int:
         return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """Where lines are shown: how wide it is, if it has an end, and whether somebody looks."""
+
+    columns: int | None = None
+    coloured: bool = False
+
+    @classmethod
+    def of(cls, stream: TextIO) -> "Screen":
+        if not stream.isatty():
+            return cls()
+        return cls(max(NARROWEST, shutil.get_terminal_size().columns), is_coloured(stream))
+
+    def paint(self, text: str, colour: str) -> str:
+        return f"\x1b[{COLOURS[colour]}m{text}\x1b[0m" if colour and text and self.coloured else text
 
 
 def safe(text: str) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from reconciler.data_folder import OWN_LOG
 from reconciler.model.names import EnvironmentId, ReleaseId, ServiceName
 
 
@@ -40,6 +41,10 @@ class Folders:
     @property
     def logs(self) -> Path:
         return self.data / "logs"
+
+    @property
+    def own_log(self) -> Path:
+        return self.data / OWN_LOG
 
     def release(self, service: ServiceName, release: ReleaseId) -> Path:
         """Laid out as the repository is, so that watched folders are importable beside the service's own."""

@@ -226,7 +226,11 @@ class Lane:
         self.account.syncing = phase
         self.account.tell()
         self.account.passes(Kind.PHASE_BEGAN, phase)
-        log.info(phase, extra={"service": self.name})
+        log.info(phase, extra=self._about())
+
+    def _about(self, **facts: str) -> dict[str, str | None]:
+        """What stands beside a line of the log."""
+        return {"service": self.name, "sync": self.account.sync, **facts}
 
     # The work itself
 
@@ -256,7 +260,7 @@ class Lane:
         except OSError as error:
             return failed(Wait(Reason.START_FAILED, f"the machine refused: {error.strerror or error}"))
         except Exception:
-            log.exception("a bug stopped what was done about a service", extra={"service": self.name})
+            log.exception("a bug stopped what was done about a service", extra=self._about())
             return failed(Wait(Reason.START_FAILED, BUG))
         finally:
             self.account.syncing = self.account.candidate = None
@@ -276,7 +280,7 @@ class Lane:
         if before is not None:
             await asyncio.wait([before])
         await self._whole(self.stage.leave())
-        log.info("removed", extra={"service": self.name})
+        log.info("removed", extra=self._about())
         return DONE
 
     async def _wait_for(self, others: Sequence[tuple[ServiceName, Work]]) -> None:
@@ -314,14 +318,14 @@ class Lane:
         try:
             found = await fuzz_beside(self._shop, order.wanted, order.open_tree, lambda: self._serves(release))
         except Exception as error:
-            log.warning("could not be fuzzed", extra={"service": self.name, "release": release, "why": str(error)})
+            log.warning("could not be fuzzed", extra=self._about(release=release, why=str(error)))
             return
         if found is None:
             return
         report = with_findings(self.account.report, found, nothing_played(order.wanted, release))
         self.played(report)
         self._shop.journal.later(lambda entries: entries.learn(release, report=report.to_json()))
-        log.info("fuzzed", extra={"service": self.name, "release": release, "found": found.summary})
+        log.info("fuzzed", extra=self._about(release=release, found=found.summary))
 
     def _serves(self, release: ReleaseId) -> bool:
         return self.stage.live is not None and self.stage.live.release == release
@@ -339,7 +343,7 @@ class Lane:
         except asyncio.CancelledError:
             return DONE
         except Exception:
-            log.exception("a bug stopped a look at what serves", extra={"service": self.name})
+            log.exception("a bug stopped a look at what serves", extra=self._about())
             return DONE
         if trouble is None:
             return DONE
@@ -365,7 +369,7 @@ class Lane:
         account.word = Word(account.word.suspended)
         account.applied = account.changed = str(wanted.revision)
         self._retries = 0
-        log.info("live", extra={"service": self.name, "release": live.release, "revision": wanted.revision.short})
+        log.info("live", extra=self._about(release=live.release, revision=wanted.revision.short))
 
     def _end_hold(self) -> None:
         """Git asks for what serves: there is nothing to hold against it any more."""
@@ -380,7 +384,7 @@ class Lane:
             self.account.failed[wanted.ingredients.digest] = failure
         elif failure.reason is not Reason.SUPERSEDED:
             self._try_again(failure)
-        log.warning(failure.message, extra={"service": self.name, "reason": failure.reason})
+        log.warning(failure.message, extra=self._about(reason=failure.reason))
         message = f"{failure.reason}: {failure.message}"
         told = {"reason": failure.reason, "problems": [asdict(one) for one in failure.problems[:PROBLEMS_TOLD]]}
         self.account.happened(Kind.RELEASE_FAILED, message, self.account.candidate, data=told)
@@ -390,7 +394,7 @@ class Lane:
     def _could_not_leave(self, failure: Failure) -> Outcome:
         self.account.trouble = failure
         self._try_again(failure)
-        log.warning(failure.message, extra={"service": self.name, "reason": failure.reason})
+        log.warning(failure.message, extra=self._about(reason=failure.reason))
         return Outcome("failed", failure)
 
     def _try_again(self, failure: Failure) -> None:

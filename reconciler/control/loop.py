@@ -107,7 +107,7 @@ class Loop:
             except Failure as failure:
                 await self._give_up(request, failure, watch)
             except Exception as bug:
-                log.exception("a bug stopped a sync")
+                log.exception("a bug stopped a sync", extra={"sync": request.sync})
                 await self._give_up(request, bug, watch)
 
     def _began(self, request: Request) -> None:
@@ -340,7 +340,7 @@ class Loop:
         """Nothing could be followed: everything keeps running, and says so. An error is never a deletion."""
         foreseen = failure if isinstance(failure, Failure) else Wait(Reason.SOURCE_UNAVAILABLE, BUG)
         self.seen = replace(self.seen, trouble=foreseen)
-        log.warning(foreseen.message, extra={"reason": foreseen.reason})
+        log.warning(foreseen.message, extra={"reason": foreseen.reason, "sync": request.sync})
         await self._finish(request, "failed", watch, message=foreseen.message, kept=len(self.lanes))
 
     async def _finish(

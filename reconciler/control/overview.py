@@ -17,6 +17,7 @@ from reconciler.control.boot import PAST_SEARCHED, newest_report
 from reconciler.control.commits import Commits
 from reconciler.control.cron import Cron
 from reconciler.control.cron.status import job_status, run_status
+from reconciler.control.folders import Folders
 from reconciler.control.history import History, commit_status, event_status, sync_status
 from reconciler.control.inbox import Inbox
 from reconciler.control.lane import Lane
@@ -59,7 +60,7 @@ class Overview:
         loop: Loop,
         mirror: Source,
         journal: Journal,
-        logs: Path,
+        folders: Folders,
         planner: Planner,
         actions: Actions,
         keys: Tokens,
@@ -75,7 +76,7 @@ class Overview:
         self._loop = loop
         self._mirror = mirror
         self._journal = journal
-        self._logs = logs
+        self._folders = folders
         self._planner = planner
         self.actions = actions
         self.keys = keys
@@ -131,7 +132,10 @@ class Overview:
         return run_status(row) if row is not None and row.service == name else None
 
     def logs(self, name: str) -> Path | None:
-        return self._logs / name if name in self._loop.lanes else None
+        return self._folders.log(ServiceName(name)) if name in self._loop.lanes else None
+
+    def own_logs(self) -> Path:
+        return self._folders.own_log
 
     async def suite(self, name: str) -> Report | None:
         report = self._loop.lanes[ServiceName(name)].account.report

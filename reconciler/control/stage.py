@@ -264,7 +264,8 @@ class Stage:
         account.tell()
         self._retire(bad)
         account.happened(Kind.ROLLED_BACK, account.rolled_back, bad.release, data=given_back(bad, good))
-        log.warning(account.rolled_back, extra={"service": account.name, "reason": trouble.reason})
+        about = {"service": account.name, "release": good.release, "reason": trouble.reason}
+        log.warning(account.rolled_back, extra=about)
 
     async def _write_down(self, bad: Live, good: Live, trouble: Stalled) -> None:
         """The truth first, as always; but a full disk is no reason to leave the traffic with what does not work."""
@@ -346,7 +347,8 @@ class Stage:
         self._journal.later(partial(_write_retired, release=live.release, at=datetime.now(UTC)))
         for worker in workers:
             if worker.cut.total:
-                log.warning("the drain cut what was not finished", extra={"worker": worker.id, "cut": str(worker.cut)})
+                about = {"service": self._account.name, "release": live.release, "worker": worker.id}
+                log.warning("the drain cut what was not finished", extra={**about, "cut": str(worker.cut)})
 
     def _tell_soon(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)

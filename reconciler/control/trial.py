@@ -135,7 +135,7 @@ async def trials(
     """
     folders.run.mkdir(parents=True, exist_ok=True, mode=0o700)
     lifeline, held = os.pipe()
-    zygotes = Zygotes(Nursery(folders.run, folders.logs / "reconciler", lifeline), mend=environments.rebuild)
+    zygotes = Zygotes(Nursery(folders.run, folders.own_log, lifeline), mend=environments.rebuild)
     try:
         engine = LocalEngine(zygotes, NoLedger(), partial(WorkerSockets.fresh, folders.run), secrets.reveal)
         yield Trials(folders, environments, engine, secrets, preparing)

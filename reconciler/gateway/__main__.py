@@ -6,7 +6,6 @@ closes, the platform is gone and so is this process. Until control has sent a ta
 
 import argparse
 import gc
-import logging
 import os
 import resource
 import signal
@@ -21,6 +20,7 @@ from reconciler.gateway.listener import Listener
 from reconciler.gateway.loop import Loop
 from reconciler.gateway.orders import Orders
 from reconciler.gateway.services import Services
+from reconciler.log import configure, keep
 
 DESCRIPTORS_PER_WORKER: Final = 3
 SPARE_DESCRIPTORS: Final = 32
@@ -35,6 +35,7 @@ class Arguments:
     run: Path
     patience: Patience
     grace: float
+    log: Path | None
 
 
 class Gateway:
@@ -147,11 +148,15 @@ def _arguments() -> Arguments:
     parser.add_argument("--park-deadline", type=float, default=USUAL.park)
     parser.add_argument("--ending-deadline", type=float, default=USUAL.ending)
     parser.add_argument("--grace", type=float, default=10.0, help="seconds that SIGTERM leaves to what is held")
+    parser.add_argument("--log", type=Path, help="the folder in which the platform keeps what it says")
     given = parser.parse_args()
     patience = Patience(given.head_deadline, given.idle_deadline, given.park_deadline, given.ending_deadline)
-    return Arguments(given.listen_fd, given.lifeline_fd, given.run, patience, given.grace)
+    return Arguments(given.listen_fd, given.lifeline_fd, given.run, patience, given.grace, given.log)
 
 
 if __name__ == "__main__":
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    Gateway(_arguments()).run()
+    configure()
+    arguments = _arguments()
+    if arguments.log is not None:
+        keep(arguments.log, "gateway")
+    Gateway(arguments).run()

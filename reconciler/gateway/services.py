@@ -133,7 +133,7 @@ class Services:
         try:
             worker = Worker(address)
         except OSError as error:
-            log.warning("A worker cannot be attached worker=%s error=%s", address.worker, error)
+            log.warning("a worker cannot be attached", extra={"worker": address.worker, "error": error})
             return None
         self._workers[address] = worker
         self._loop.watch(worker.control.fileno(), functools.partial(self._hear, worker))
@@ -236,7 +236,7 @@ class Services:
         try:
             alive = worker.hear()
         except ValueError as error:
-            log.warning("A worker is let go worker=%s error=%s", worker.address.worker, error)
+            log.warning("a worker is let go", extra={"worker": worker.address.worker, "error": error})
             alive = False
         if not alive:
             self._let_go(worker)
@@ -272,7 +272,7 @@ class Services:
             except BlockingIOError:
                 return
             except (ValueError, OSError) as error:
-                log.warning("A worker is let go worker=%s error=%s", worker.address.worker, error)
+                log.warning("a worker is let go", extra={"worker": worker.address.worker, "error": error})
                 self._let_go(worker)
                 return
             self._counts.returned += 1

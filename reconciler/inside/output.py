@@ -178,7 +178,7 @@ class Output:
             f',"stream":"{stream}","level":"{level}"'
             f'{f",{chr(34)}logger{chr(34)}:{_quote(told(logger))}" if logger else ""},"message":'
         )
-        self._file.append(_fit(head, self.redactor.cut(message, TEXT_LIMIT, CUT)))
+        self._file.append(fit(head, self.redactor.cut(message, TEXT_LIMIT, CUT)))
 
     def _now(self) -> str:
         now = time.time()
@@ -189,7 +189,7 @@ class Output:
         return f"{self._clock}.{int((now - second) * 1000):03}Z"
 
 
-def _fit(head: str, message: str) -> bytes:
+def fit(head: str, message: str) -> bytes:
     while True:
         record = f"{head}{_quote(message)}}}\n".encode(errors="replace")
         if len(record) <= RECORD_LIMIT:

@@ -106,7 +106,7 @@ class Processes:
             try:
                 await self._run(process, found)
             except Failure as failure:
-                log.warning(failure.message, extra={"service": self._spec.service, "process": process.name})
+                log.warning(f"process {process.name}: {failure.message}", extra={"service": self._spec.service})
             except Exception:
                 log.exception("a process could not be kept", extra={"service": self._spec.service})
             found = None

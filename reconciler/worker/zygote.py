@@ -33,6 +33,8 @@ START_TIMEOUT = 60.0
 GREETED_WITHIN = 5.0
 REAPED_EVERY = 0.01
 FIELDS = 20
+LARGEST_DIARY = 8 << 20
+"""Bytes; then a fresh file is begun."""
 PASSED_ON = ("LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 
@@ -80,7 +82,11 @@ class Diary:
 
     @classmethod
     def begin(cls, file: Path) -> "Diary":
-        return cls(file, file.stat().st_size if file.exists() else 0)
+        since = file.stat().st_size if file.exists() else 0
+        if since > LARGEST_DIARY:
+            file.replace(file.with_suffix(".previous.log"))
+            since = 0
+        return cls(file, since)
 
     def tail(self, size: int = 4000) -> str | None:
         try:

@@ -393,6 +393,9 @@ class Still:
     def logs(self, name: str) -> Path | None:
         return self.folder / name if name in self.all else None
 
+    def own_logs(self) -> Path:
+        return self.folder / "_platform"
+
     async def request_sync(self, kind: str, actor: str, retry: bool = False) -> SyncStatus:
         self.asked.append((kind, actor, retry))
         self.past.insert(0, sync(len(self.past) + 1, "waiting"))

@@ -58,6 +58,7 @@ PROMISED = {
     "list_webhooks": "GET /v1/webhooks",
     "play_suite": "POST /v1/services/{name}/test",
     "read_logs": "GET /v1/services/{name}/logs",
+    "read_platform_logs": "GET /v1/logs",
     "receive_webhook": "POST /webhooks/{provider}",
     "remove_secret": "DELETE /v1/secrets/{secret}",
     "request_sync": "POST /v1/sync",
@@ -117,7 +118,7 @@ def test_there_is_an_example_of_everything_told_and_asked_for() -> None:
                 if "json" in kind and not resolved(content["schema"]).get("examples"):
                     missing.add(name)
     # What these tell or take is made by services, or by forges.
-    assert missing == {"get_openapi", "get_service_openapi", "receive_webhook", "read_logs"}
+    assert missing == {"get_openapi", "get_service_openapi", "receive_webhook", "read_logs", "read_platform_logs"}
 
 
 @pytest.mark.parametrize("name", sorted(DOCUMENT["components"]["schemas"]))

@@ -119,8 +119,9 @@ def test_a_bug_is_logged_whole_and_told_without_its_inside(caplog: pytest.LogCap
         def services(self) -> tuple[()]:
             raise RuntimeError("the secret is 1234")
 
-    answer = get(Broken(), "/v1/services")
-    assert answer.status_code == 500
+    answer = get(Broken(), "/v1/services", **{"X-Request-Id": "asked-1"})
+    assert (answer.status_code, answer.headers["x-request-id"]) == (500, "asked-1")
+    assert getattr(caplog.records[-1], "request", None) == "asked-1"
     assert "1234" not in answer.text
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert "the secret is 1234" in caplog.text

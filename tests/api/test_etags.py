@@ -11,7 +11,7 @@ from tests.api.asking import TOKEN, ask, client
 from tests.api.platform import Still, sync
 from tests.api.test_endpoints import endpoints, filled, small
 
-PLAIN = {"/v1/events", "/v1/services/{name}/logs", "/metrics"}
+PLAIN = {"/v1/events", "/v1/logs", "/v1/services/{name}/logs", "/metrics"}
 
 
 def readable() -> list[str]:

@@ -114,6 +114,16 @@ def test_what_cannot_be_asked_is_refused(platform: Still, query: str) -> None:
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
 
 
+def test_the_platforms_own_are_for_whoever_may_see_all_of_it(platform: Still, folder: Path) -> None:
+    (folder.parent / "_platform").mkdir()
+    lines = record(1, service=None, process="control", release=None) + record(2, sync="7") + record(3, service="notes")
+    (folder.parent / "_platform" / "current.jsonl").write_bytes(lines)
+    assert messages(get(platform, "/v1/logs").content) == ["line 1", "line 2", "line 3"]
+    assert messages(get(platform, "/v1/logs?service=tasks&sync=7").content) == ["line 2"]
+    assert get(platform, "/v1/logs?format=text&limit=3").text.splitlines()[0].endswith("INFO     control line 1")
+    assert get(platform, "/v1/services/_platform/logs").status_code == 404
+
+
 def test_a_word_for_a_level_in_a_message_is_no_level(platform: Still, folder: Path) -> None:
     (folder / "current.jsonl").write_bytes(record(1, message='"level":"ERROR"', logger="ERROR") + record(2))
     assert read(platform, "level=error") == []

@@ -5,7 +5,6 @@ import os
 import pty
 import select
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -242,50 +241,6 @@ def test_history_of_syncs_and_of_one_service(platform: Still, data: Path) -> Non
     ] == ["sync-3", "sync-2"]
 
 
-def test_logs_are_printed_and_followed_until_ctrl_c(platform: Still, data: Path) -> None:
-    current = platform.folder / "tasks" / "current.jsonl"
-    current.write_bytes(record(1, request="r-1") + record(2, message="Traceback:\n  boom", level="ERROR"))
-    done = reconciler("logs", "tasks", "--data", str(data))
-    assert done.stdout.splitlines() == [
-        "2026-01-02T03:04:06+00:00  INFO      tasks-1  [r-1]  line 1",
-        "2026-01-02T03:04:07+00:00  ERROR     tasks-1  Traceback:",
-        "2026-01-02T03:04:07+00:00  ERROR     tasks-1    boom",
-    ]
-    bad = reconciler("logs", "tasks", "--level", "Warning", "--until", "2026-01-02T03:04:08Z", "--data", str(data))
-    assert [line.split()[-1] for line in bad.stdout.splitlines()] == ["Traceback:", "boom"]
-    follower = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "reconciler.cli",
-            "logs",
-            "tasks",
-            "-f",
-            "--json",
-            "--request",
-            "r-1",
-            "--data",
-            str(data),
-        ],
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert follower.stdout is not None
-    try:
-        assert json.loads(follower.stdout.readline())["message"] == "line 1"
-        with current.open("ab") as file:
-            file.write(record(3) + record(4, request="r-1"))
-        assert json.loads(follower.stdout.readline())["message"] == "line 4"
-        follower.send_signal(signal.SIGINT)
-        assert follower.communicate(timeout=10) == ("", "")
-        assert follower.returncode == 0
-    finally:
-        follower.kill()
-        follower.communicate()
-
-
 @pytest.mark.parametrize(
     "command",
     [
@@ -318,7 +273,7 @@ def test_a_token_from_a_folder_is_not_sent_to_an_address_from_elsewhere(data: Pa
     assert (done.returncode, done.stderr) == (2, "reconciler: RECONCILER_URL is set, but RECONCILER_TOKEN is not\n")
 
 
-@pytest.mark.parametrize("command", [["status"], ["sync"], ["plan"], ["history"], ["logs", "x"]])
+@pytest.mark.parametrize("command", [["status"], ["sync"], ["plan"], ["history"], ["logs", "x"], ["logs", "x", "-f"]])
 def test_no_server_is_one_line_and_3(tmp_path: Path, command: list[str]) -> None:
     done = (executed if command == ["status"] else reconciler)(*command, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (3, "")

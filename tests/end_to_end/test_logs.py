@@ -1,5 +1,6 @@
 """What a service prints is kept, and found again by service, release and request."""
 
+import json
 import subprocess
 
 from tests.end_to_end.platform import COMMAND, Platform, command, environ
@@ -72,3 +73,21 @@ def test_a_flood_stays_within_bounds_and_blocks_nobody(shared: Platform) -> None
     assert shared.version("steady") == "1"
     kept = sum(path.stat().st_size for path in (shared.data / "logs" / "flooding").iterdir())
     assert kept < 40_000_000
+
+
+def test_the_platform_says_what_it_did_in_the_same_words(shared: Platform) -> None:
+    shared.deploy(service("told"))
+    sync = json.loads(logs(shared, "told", "--platform", "--json").splitlines()[0])["sync"]
+    said = [json.loads(line) for line in logs(shared, "--sync", sync, "--json").splitlines()]
+    assert ("told", "told-1", "INFO") in [(line["service"], line["release"], line["level"]) for line in said]
+    assert {line["process"] for line in said} == {"control"}
+    everything = [json.loads(line) for line in logs(shared, "--limit", "10000", "--json").splitlines()]
+    assert {line["process"] for line in everything} >= {"control", "supervisor"}
+    assert any(line["message"].startswith("listening") for line in everything)
+    assert not any("sign-in" in line["message"] for line in everything), "a way in is not kept"
+
+
+def test_a_request_to_the_control_plane_is_named_by_its_client_or_gets_a_name(shared: Platform) -> None:
+    named = shared.control.get("/v1/status", headers={"X-Request-Id": "asked-1"})
+    assert named.headers["x-request-id"] == "asked-1"
+    assert len(shared.control.get("/healthz", headers={"X-Request-Id": "no good"}).headers["x-request-id"]) == 32

@@ -1,16 +1,18 @@
-"""How the platform talks on its own terminal: one line when something changes.
+"""What the platform says on its own terminal.
 
 A line is a moment, the service it is about, a constant sentence, and the facts beside it; so it reads well and
 can still be searched. Text that comes from elsewhere has its secrets and its control characters taken out.
 """
 
 import logging
-import sys
 from collections.abc import Callable
 from datetime import datetime
-from typing import TextIO
 
-FACTS = ("release", "revision", "reason", "worker", "cut", "trigger", "sync", "seconds", "pid", "url")
+FACTS = (
+    *("release", "revision", "reason", "worker", "run", "jobs", "environment", "found", "cut"),
+    *("trigger", "sync", "request", "seconds", "pid", "url", "to", "since", "why", "trouble", "error"),
+)
+"""What may stand beside a sentence, in this order."""
 PLAIN, DIM, RED, YELLOW = "", "\x1b[2m", "\x1b[31m", "\x1b[33m"
 PLATFORM = "reconciler"
 
@@ -24,8 +26,7 @@ class Line(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
         who = getattr(record, "service", None) or PLATFORM
-        facts = "".join(f"  {name}={getattr(record, name)}" for name in FACTS if getattr(record, name, None))
-        text = printable(self._redact(f"{record.getMessage()}{facts}"))
+        text = printable(self._redact(f"{record.getMessage()}{facts_of(record)}"))
         line = f"{self._paint(DIM, moment)}  {printable(str(who)):<12} {self._paint(_shade(record.levelno), text)}"
         if record.exc_info:
             line += "\n" + self._redact(self.formatException(record.exc_info))
@@ -35,13 +36,8 @@ class Line(logging.Formatter):
         return f"{shade}{text}\x1b[0m" if self._colour and shade else text
 
 
-def configure(stream: TextIO = sys.stderr, redact: Callable[[str], str] = str) -> None:
-    speaker = logging.StreamHandler(stream)
-    speaker.setFormatter(Line(colour=stream.isatty(), redact=redact))
-    root = logging.getLogger()
-    root.handlers[:] = [speaker]
-    root.setLevel(logging.WARNING)
-    logging.getLogger("reconciler").setLevel(logging.INFO)
+def facts_of(record: logging.LogRecord) -> str:
+    return "".join(f"  {name}={getattr(record, name)}" for name in FACTS if getattr(record, name, None))
 
 
 def printable(text: str) -> str:
