@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 
 from reconciler.api.access import scope
 from reconciler.api.asked import Asked, Name, Release, no_service, refusals
-from reconciler.api.pages import After, page_of_newest
+from reconciler.api.pages import Older, page_of_newest
 from reconciler.api.platform import Platform
 from reconciler.dashboard.assets import SERVED
 from reconciler.dashboard.listing import listing
@@ -134,7 +134,7 @@ async def compare(
 
 
 @router.get("/syncs")
-async def syncs(platform: Asked, caller: Reader, after: After = None) -> HTMLResponse:
+async def syncs(platform: Asked, caller: Reader, after: Older = None) -> HTMLResponse:
     shown = page_of_newest(*await platform.history.syncs(51, after), 50)
     newest = await platform.history.last_events(1, None)
     return _page("syncs.html", newest, caller, here="Syncs", syncs=shown.items, total=shown.total, next=shown.next)

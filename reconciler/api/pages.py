@@ -19,6 +19,11 @@ After = Annotated[
         max_length=128, pattern=r"^[A-Za-z0-9._:-]+$", description="Go on after this one: `next` of the page before."
     ),
 ]
+Older = Annotated[
+    str | None,
+    Query(max_length=18, pattern=r"^[0-9]+$", description="Go on after this one: `next` of the page before."),
+]
+"""Of a list whose items are numbered."""
 
 
 class Page(BaseModel, Generic[T]):

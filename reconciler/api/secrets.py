@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from fastapi import Path as PathParameter
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from reconciler.api.access import scope
@@ -14,9 +14,10 @@ from reconciler.api.pages import After, Limit, Page
 from reconciler.api.problems import described
 from reconciler.model.access import Caller
 from reconciler.model.secret_status import KeyTaken, SecretHistory, SecretStatus, SecretTaken
-from reconciler.model.variable import is_reserved, is_variable
+from reconciler.model.variable import VariableName, is_reserved, is_variable
 
 router = APIRouter(tags=["secrets"])
+VARIABLE = TypeAdapter(VariableName).json_schema()
 MayKeepSecrets = Annotated[Caller, Depends(scope("secrets"))]
 
 
@@ -31,6 +32,7 @@ def _variable(name: str) -> str:
 Secret = Annotated[
     str,
     AfterValidator(_variable),
+    WithJsonSchema(VARIABLE),
     PathParameter(
         max_length=128,
         description="The name of an environment variable, such as `STRIPE_KEY`.",

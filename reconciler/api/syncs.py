@@ -9,7 +9,7 @@ from fastapi.responses import Response, StreamingResponse
 
 from reconciler.api.access import scope
 from reconciler.api.asked import Asked
-from reconciler.api.pages import After, Limit, Page, page_of_newest
+from reconciler.api.pages import Limit, Older, Page, page_of_newest
 from reconciler.api.platform import UnknownRevision
 from reconciler.api.problems import described
 from reconciler.model.access import Caller
@@ -37,7 +37,7 @@ async def get_status(platform: Asked) -> PlatformStatus:
 
 
 @router.get("/v1/syncs")
-async def list_syncs(platform: Asked, limit: Limit = 50, after: After = None) -> Page[SyncStatus]:
+async def list_syncs(platform: Asked, limit: Limit = 50, after: Older = None) -> Page[SyncStatus]:
     """The newest first."""
     return page_of_newest(*await platform.history.syncs(limit + 1, after), limit)
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from reconciler.api.access import scope
 from reconciler.api.asked import Keys, refusals
-from reconciler.api.pages import After, Limit, Page, page_of_newest
+from reconciler.api.pages import Limit, Older, Page, page_of_newest
 from reconciler.api.problems import described
 from reconciler.model.access import Caller, Scope
 from reconciler.model.names import SERVICE_NAME
@@ -25,7 +25,7 @@ class Wish(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(min_length=1, max_length=100, description="Whom or what it is for; shown as the actor.")
-    scopes: set[Scope] = Field(min_length=1)
+    scopes: list[Scope] = Field(min_length=1, max_length=20)
     services: ServiceNames | None = Field(None, min_length=1, max_length=1000, description="Only these.")
     lasts: int | None = Field(None, ge=60, le=10 * 365 * 86400, description="Seconds; without it, until revoked.")
 
@@ -42,7 +42,7 @@ async def create_token(keys: Keys, caller: Admin, wish: Wish) -> NewToken:
     """A new token. The answer is the only place where it ever stands."""
     lasts = timedelta(seconds=wish.lasts) if wish.lasts is not None else None
     with refusals():
-        return await keys.create(wish.name, wish.scopes, wish.services, lasts, caller)
+        return await keys.create(wish.name, set(wish.scopes), wish.services, lasts, caller)
 
 
 @router.delete("/v1/tokens/{token}", responses=described(404))
@@ -57,6 +57,6 @@ async def revoke_token(
 
 
 @router.get("/v1/audit")
-async def list_changes(keys: Keys, _caller: Admin, limit: Limit = 50, after: After = None) -> Page[AuditStatus]:
+async def list_changes(keys: Keys, _caller: Admin, limit: Limit = 50, after: Older = None) -> Page[AuditStatus]:
     """Everything that somebody asked to be changed, the newest first."""
     return page_of_newest(*await keys.audits(limit + 1, after), limit)

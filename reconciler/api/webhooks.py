@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 
 from reconciler.api.access import Failures, scope
 from reconciler.api.asked import Asked
-from reconciler.api.pages import After, Limit, Page
+from reconciler.api.pages import Limit, Older, Page
 from reconciler.api.problems import described
 from reconciler.model.status import SyncStatus, WebhookStatus
 from reconciler.model.webhook.doors import PROVIDERS, Doors
@@ -128,7 +128,7 @@ async def receive_webhook(request: Request, platform: Asked, provider: Name, res
 
 
 @router.get("/v1/webhooks", dependencies=[Depends(scope("read"))])
-async def list_webhooks(platform: Asked, limit: Limit = 50, after: After = None) -> Page[WebhookStatus]:
+async def list_webhooks(platform: Asked, limit: Limit = 50, after: Older = None) -> Page[WebhookStatus]:
     """Webhooks that were genuine, the newest first, also those that were ignored."""
     items, total = await platform.webhooks.webhooks(limit + 1, after)
     shown = list(items[:limit])

@@ -11,7 +11,7 @@ from sqlalchemy import RowMapping, bindparam, func, select, update
 
 from reconciler.model.access import Scope
 from reconciler.model.names import ServiceName
-from reconciler.store.entries import Entries, inserting
+from reconciler.store.entries import Entries, inserting, numbered
 from reconciler.store.rows import AuditRow, Page, TokenRow
 from reconciler.store.tables import AccessToken, Audit
 
@@ -78,8 +78,8 @@ class AccessEntries(Entries):
     def audits(self, limit: int, after: str | None = None) -> Page[AuditRow]:
         """The newest first, those older than `after`."""
         query = select(Audit.__table__).order_by(Audit.id.desc()).limit(limit + 1)
-        if after is not None and after.isdigit():
-            query = query.where(Audit.id < int(after))
+        if after is not None:
+            query = query.where(Audit.id < numbered(after))
         rows = [AuditRow(**row) for row in self._connection.execute(query).mappings()]
         total = self._connection.execute(select(func.max(Audit.id))).scalar() or 0
         more = len(rows) > limit

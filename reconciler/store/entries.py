@@ -1,5 +1,6 @@
 """What all groups of entries share: the connection of the transaction they are part of."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -9,6 +10,9 @@ from sqlalchemy import Table as SQLTable
 
 from reconciler.model.problem import Problem
 from reconciler.store.tables import Table
+
+NUMBER = re.compile("[0-9]{1,18}")
+"""As many digits as every database takes."""
 
 
 class Entries:
@@ -26,6 +30,11 @@ class Entries:
         if key is None:
             raise LookupError("the database gave the new row no number")
         return int(key[0])
+
+
+def numbered(text: str) -> int:
+    """The number of a row as somebody says it; 0, which no row has, where that is none."""
+    return int(text) if NUMBER.fullmatch(text) else 0
 
 
 def inserting(table: type[Table]) -> Insert:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import RowMapping, delete, func, select
 
 from reconciler.model.names import Revision, SyncId
-from reconciler.store.entries import Entries, changing, inserting
+from reconciler.store.entries import Entries, changing, inserting, numbered
 from reconciler.store.rows import Page, SyncRow, SyncState
 from reconciler.store.tables import Sync
 
@@ -53,9 +53,7 @@ class SyncEntries(Entries):
         )
 
     def sync(self, sync: SyncId) -> SyncRow | None:
-        if not sync.isdecimal():
-            return None
-        row = self._connection.execute(select(Sync.__table__).where(Sync.id == int(sync))).mappings().first()
+        row = self._connection.execute(select(Sync.__table__).where(Sync.id == numbered(sync))).mappings().first()
         return None if row is None else _row(row)
 
     def syncs(self, limit: int = 50, after: str | None = None) -> Page[SyncRow]:
@@ -63,7 +61,7 @@ class SyncEntries(Entries):
         total = self._connection.execute(select(func.count()).select_from(Sync)).scalar_one()
         query = select(Sync.__table__).order_by(Sync.id.desc()).limit(limit + 1)
         if after is not None:
-            query = query.where(Sync.id < int(after))
+            query = query.where(Sync.id < numbered(after))
         rows = [_row(row) for row in self._connection.execute(query).mappings()]
         return Page(tuple(rows[:limit]), total, rows[limit - 1].id if len(rows) > limit else None)
 

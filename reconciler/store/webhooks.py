@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import RowMapping, bindparam, delete, func, or_, select, update
 
 from reconciler.model.names import SyncId
-from reconciler.store.entries import Entries, changing, inserting
+from reconciler.store.entries import Entries, changing, inserting, numbered
 from reconciler.store.rows import Page, WebhookRow
 from reconciler.store.tables import Sync, Webhook
 
@@ -62,9 +62,7 @@ class WebhookEntries(Entries):
         return tuple(self._connection.execute(query).scalars())
 
     def webhook(self, number: str) -> WebhookRow | None:
-        if not number.isdecimal():
-            return None
-        query = select(Webhook.__table__).where(Webhook.id == int(number))
+        query = select(Webhook.__table__).where(Webhook.id == numbered(number))
         row = self._connection.execute(query).mappings().first()
         return None if row is None else _row(row)
 
@@ -72,8 +70,8 @@ class WebhookEntries(Entries):
         """The newest first."""
         total = self._connection.execute(select(func.count()).select_from(Webhook)).scalar_one()
         query = select(Webhook.__table__).order_by(Webhook.id.desc()).limit(limit + 1)
-        if after is not None and after.isdecimal():
-            query = query.where(Webhook.id < int(after))
+        if after is not None:
+            query = query.where(Webhook.id < numbered(after))
         rows = [_row(row) for row in self._connection.execute(query).mappings()]
         return Page(tuple(rows[:limit]), total, str(rows[limit - 1].id) if len(rows) > limit else None)
 

@@ -147,7 +147,7 @@ def run(name: str, state: Any = "done") -> RunStatus:
 
 
 def sync(number: int, state: Any = "done", *actions: ActionStatus, **changes: Any) -> SyncStatus:
-    given = {"id": f"sync-{number}", "trigger": "person", "revision": REVISION, "requested_at": SINCE}
+    given = {"id": f"{number}", "trigger": "person", "revision": REVISION, "requested_at": SINCE}
     return SyncStatus(**{**given, "state": state, "actions": actions, "kept": 3, **changes})
 
 

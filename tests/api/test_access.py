@@ -79,7 +79,7 @@ def test_a_token_for_one_service_reaches_nothing_else() -> None:
         assert (await asked.post("/v1/services/tasks/restart", headers=only)).status_code == 200
         refused = await asked.post("/v1/services/notes/restart", headers=only)
         assert (refused.status_code, refused.json()["detail"]) == (403, "this token is for tasks only")
-        for path in ("/v1/status", "/v1/syncs", "/v1/syncs/sync-1", "/v1/plan", "/v1/services/notes"):
+        for path in ("/v1/status", "/v1/syncs", "/v1/syncs/1", "/v1/plan", "/v1/services/notes"):
             assert (await asked.get(path, headers=only)).status_code == 403, path
         assert (await asked.post("/v1/sync", headers=only)).status_code == 403
         listed = (await asked.get("/v1/services", headers=only)).json()

@@ -178,7 +178,7 @@ def test_what_comes_from_services_moves_no_cursor(platform: Still, data: Path) -
 
 def test_sync_answers_at_once(platform: Still, data: Path) -> None:
     done = reconciler("sync", "--retry", "--data", str(data))
-    assert (done.returncode, done.stdout) == (0, "sync-4 waiting\n")
+    assert (done.returncode, done.stdout) == (0, "4 waiting\n")
     assert platform.asked == [("person", "admin", True)]
 
 
@@ -230,7 +230,7 @@ def test_plan_says_what_and_why(platform: Still, data: Path) -> None:
 
 def test_history_of_syncs_and_of_one_service(platform: Still, data: Path) -> None:
     done = reconciler("history", "--data", str(data))
-    assert [line.split()[1] for line in done.stdout.splitlines()] == ["sync-3", "sync-2", "sync-1"]
+    assert [line.split()[1] for line in done.stdout.splitlines()] == ["3", "2", "1"]
     done = reconciler("history", "tasks", "--data", str(data))
     assert [line.split()[:3] for line in done.stdout.splitlines()] == [
         ["✗", "tasks-2", "failed"],
@@ -238,7 +238,7 @@ def test_history_of_syncs_and_of_one_service(platform: Still, data: Path) -> Non
     ]
     assert [
         each["id"] for each in json.loads(reconciler("history", "--limit", "2", "--json", "--data", str(data)).stdout)
-    ] == ["sync-3", "sync-2"]
+    ] == ["3", "2"]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from reconciler.model.status import CommitStatus, EventStatus, JobStatus, PhaseT
 from tests.api.asking import TOKEN, ask, client, get
 from tests.api.platform import FAILED, SINCE, Past, Still, condition, failing, release, service, sync
 
-PAGES = ("/", "/services/red", "/services/red/compare?before=red-1&after=red-2", "/syncs", "/syncs/sync-1", "/events")
+PAGES = ("/", "/services/red", "/services/red/compare?before=red-1&after=red-2", "/syncs", "/syncs/1", "/events")
 EVIL = "<script>alert('x')</script>\x1b[31mred\x1b]0;title\x07\u202eback"
 SHOWN = "<script>alert('x')</script>redback"
 
@@ -248,11 +248,11 @@ def test_a_sync_under_way_counts_what_is_settled() -> None:
     platform.history.told = [
         event(1, Kind.SYNC_PLANNED, data={"actions": actions, "kept": 1}),
         event(2, Kind.RELEASE_SWITCHED, "a"),
-        event(3, Kind.RELEASE_SWITCHED, "a", sync="sync-8"),
+        event(3, Kind.RELEASE_SWITCHED, "a", sync="8"),
     ]
     page = get(platform, "/").text
     assert '<progress max="3" value="1"' in page
-    assert "Sync in progress: sync sync-9 , 1 of 3 services b playing its suite" in text_of(page)
+    assert "Sync in progress: sync 9 , 1 of 3 services b playing its suite" in text_of(page)
     platform.past = [sync(9, "done")]
     assert "Sync in progress" not in get(platform, "/").text
 
@@ -289,7 +289,7 @@ def test_our_own_files_stay_small_and_name_no_other_host() -> None:
         assert len(text.encode()) < 20_000 and "//" not in text.replace("// ", ""), name
 
 
-def event(number: int, kind: Kind, service: str | None = None, sync: str = "sync-9", **more: object) -> EventStatus:
+def event(number: int, kind: Kind, service: str | None = None, sync: str = "9", **more: object) -> EventStatus:
     told = {"id": number, "at": SINCE, "kind": kind, "service": service, "release": None, "sync": sync, "message": kind}
     return EventStatus.model_validate({**told, **more})
 
