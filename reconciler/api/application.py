@@ -80,7 +80,7 @@ def build(
     app.add_middleware(Named)
     app.add_middleware(Audited)
     app.add_middleware(Doorway, allowed_hosts=access.hosts, signed=webhooks.limits(webhook_body))
-    answer_with_problems(app)
+    answer_with_problems(app, ROUTERS)
     git.answer_in_plain_text(app)
     publish(app, ROUTERS)
     for router in ROUTERS:

@@ -36,6 +36,7 @@ TAGS = {
     "access": "Access tokens, and the log of what was changed with them.",
     "webhooks": "What forges say, and what became of it.",
     "git": "The push remote, in git's own protocol: refusals are plain text, which is what git shows.",
+    "metrics": "What is counted.",
     "probes": "Whether the server lives, and has done its first work.",
 }
 GIT = {"type": "http", "scheme": "basic", "description": "The token is the password, of any user name."}

@@ -1,15 +1,18 @@
 """Errors as RFC 9457 problem documents, in one shape for all of them."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
+from starlette.types import Scope
 
 from reconciler.store.unusable import StoreUnusable
 
@@ -53,11 +56,14 @@ def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
-def answer_with_problems(app: FastAPI) -> None:
+def answer_with_problems(app: FastAPI, routers: Sequence[APIRouter]) -> None:
     @app.exception_handler(HTTPException)
-    async def refused(_: Request, error: HTTPException) -> ProblemResponse:
+    async def refused(request: Request, error: HTTPException) -> ProblemResponse:
         phrase = HTTPStatus(error.status_code).phrase
-        return problem(error.status_code, None if error.detail == phrase else str(error.detail), error.headers)
+        headers = error.headers
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers = {"Allow": ", ".join(_methods_of(routers, request.scope))}
+        return problem(error.status_code, None if error.detail == phrase else str(error.detail), headers)
 
     @app.exception_handler(StoreUnusable)
     async def unwritten(_: Request, error: StoreUnusable) -> ProblemResponse:
@@ -70,3 +76,11 @@ def answer_with_problems(app: FastAPI) -> None:
         faults = [Fault(where=".".join(map(str, each["loc"])), message=each["msg"]) for each in error.errors()]
         detail = "; ".join(f"{fault.where}: {fault.message}" for fault in faults)
         return problem(422, detail, errors=faults)
+
+
+def _methods_of(routers: Sequence[APIRouter], scope: Scope) -> list[str]:
+    """All that may be asked of a path. Each route knows its own only; where two fit, the one that names it counts."""
+    every = (route for router in routers for route in router.routes if isinstance(route, APIRoute))
+    found = [route for route in every if route.matches(scope)[0] is not Match.NONE]
+    fewest = min((len(route.param_convertors) for route in found), default=0)
+    return sorted({method for route in found if len(route.param_convertors) == fewest for method in route.methods or ()})

@@ -17,7 +17,7 @@ SIGNED = {"/webhooks/{provider}"}
 """Asks for no token but for a signature, and is not there before the operator has given a secret."""
 KNOWN = {
     "{name}": "tasks",
-    "{sync}": "sync-1",
+    "{sync}": "1",
     "{token}": "0123456789ab",
     "{secret}": "STRIPE_KEY",
     "{release}": "tasks-1",
@@ -223,7 +223,7 @@ def test_a_sync_is_accepted_at_once_and_can_be_followed() -> None:
     assert platform.asked == [("person", "admin", True)]
 
 
-@pytest.mark.parametrize(("path", "ids"), [("/v1/syncs", "sync-"), ("/v1/services/tasks/releases", "tasks-")])
+@pytest.mark.parametrize(("path", "ids"), [("/v1/syncs", ""), ("/v1/services/tasks/releases", "tasks-")])
 def test_histories_are_newest_first_page_by_page(path: str, ids: str) -> None:
     async def scenario(asked: httpx.AsyncClient) -> list[str]:
         seen, after = [], ""
@@ -267,3 +267,24 @@ def test_runs_are_told_and_begun() -> None:
             assert (await asked.post("/v1/services/red/cron/tidy/run")).status_code == 409
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/v1/status", "GET"),
+        ("/v1/tokens", "GET, POST"),
+        ("/v1/secrets/STRIPE_KEY", "DELETE, GET, PUT"),
+        ("/v1/secrets/rotate-key", "POST"),
+    ],
+)
+def test_another_method_is_told_which_there_are(path: str, methods: str) -> None:
+    answer = ask(small(), lambda asked: asked.options(path))
+    assert (answer.status_code, answer.headers["allow"]) == (405, methods)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("path", ["/v1/syncs", "/v1/webhooks", "/v1/audit"])
+@pytest.mark.parametrize("after", ["x", "-1", "1e3", "9" * 19, "%D9%A3"])
+def test_where_a_numbered_list_goes_on_is_a_number(path: str, after: str) -> None:
+    assert get(small(), f"{path}?after={after}").status_code == 422
