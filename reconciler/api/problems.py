@@ -83,4 +83,5 @@ def _methods_of(routers: Sequence[APIRouter], scope: Scope) -> list[str]:
     every = (route for router in routers for route in router.routes if isinstance(route, APIRoute))
     found = [route for route in every if route.matches(scope)[0] is not Match.NONE]
     fewest = min((len(route.param_convertors) for route in found), default=0)
-    return sorted({method for route in found if len(route.param_convertors) == fewest for method in route.methods or ()})
+    best = [route for route in found if len(route.param_convertors) == fewest]
+    return sorted({method for route in best for method in route.methods or ()})
