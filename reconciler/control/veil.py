@@ -43,9 +43,10 @@ class Veil:
             last = self._layers.pop()
             self._layers[-1] = _Layer.of(self._layers[-1].secrets + last.secrets)
 
-    def text(self, text: str) -> str:
+    def text(self, text: str, *, goes_on: bool = False) -> str:
+        """Of one that goes on, what may be the beginning of a secret at its end is left out."""
         for layer in self._layers:
-            text = layer.redactor.text(text)
+            text = layer.redactor.text(text, goes_on=goes_on)
         return text
 
     def plain(self, value: Any) -> Any:

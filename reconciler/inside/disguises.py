@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from html import escape
 from itertools import chain, product
 from typing import Final
-from urllib.parse import quote
 
 SHORTEST: Final = 4
 FEWEST_DIGITS: Final = 6
 WORD: Final = "redacted"
 """What stands in a secret's place, so nothing in it can be one."""
+OURS: Final = WORD.encode()
 WORDS: Final = """
     admin administrator anonymous anon authenticated changeme client database debug default demo development disable
     disabled dummy empty enable enabled error example false guest hello http https info localhost main master mysql
@@ -27,20 +27,24 @@ WORDS: Final = """
 COMMON: Final = frozenset(WORDS.split())
 """Words that logs are full of. To take them out would destroy every log, and tell what they stood for."""
 
+BREAK: Final = re.compile(r"[\r\n]+")
 LARGEST_WRAPPED: Final = 16 * 1024
 WRAPPED_AT: Final = (76, 64)
 """Where `base64` and `openssl` break their lines."""
 URL_ALPHABET: Final = bytes.maketrans(b"+/", b"-_")
-ESCAPED: Final = re.compile("%[0-9A-F]{2}")
+ALWAYS_LEFT_ALONE: Final = string.ascii_letters + string.digits + "_.-~"
+PLAIN: Final = re.compile(r"[\w+/=.,:;@ -]*", re.ASCII)
+"""Text that looks the same in a JSON string, a literal, a shell's word and a page."""
 LEFT_ALONE: Final = (
     "",
     "/",
+    "*",
     "!'()*",
     "!#$&'()*+,/:;=?@",
     *("".join(set(string.punctuation) - set(escaped)) for escaped in ('"#<>', '"#<>?`{}^')),
 )
-"""What Python's `quote` and `quote_plus`, JavaScript's `encodeURIComponent` and `encodeURI`, and browsers and httpx in
-a query and in a path do not percent-encode, apart from letters, digits and `_.-~`."""
+"""What Python's `quote` and `quote_plus`, the forms of browsers, JavaScript's `encodeURIComponent` and `encodeURI`, and
+browsers and httpx in a query and in a path do not percent-encode, apart from letters, digits and `_.-~`."""
 
 
 def why_not(value: str) -> str | None:
@@ -64,9 +68,13 @@ def disguises(value: str) -> set[bytes]:
     # Who uses a secret often strips it first.
     wholes = {value, value.strip()}
     found = set(chain.from_iterable(map(_as_a_whole, wholes)))
-    lines = {line.strip() for line in re.split(r"[\r\n]+", value)} - wholes
-    found.update(*(map(_encoded, _spelled(line)) for line in lines if not why_not(line)))
-    return {form for form in found if len(form) >= SHORTEST and form.decode("utf-8", "surrogatepass") not in WORD}
+    found.update(*(map(_encoded, _spelled(line)) for line in lines(value) - wholes))
+    return {form for form in found if len(form) >= SHORTEST and form not in OURS}
+
+
+def lines(value: str) -> set[str]:
+    """Those of its lines that are looked for by themselves."""
+    return {line for line in set(map(str.strip, BREAK.split(value))) if not why_not(line)}
 
 
 def _as_a_whole(value: str) -> Iterator[bytes]:
@@ -82,6 +90,8 @@ def _as_a_whole(value: str) -> Iterator[bytes]:
 def _spelled(text: str) -> Iterator[str]:
     """As it is, and inside of a JSON string, a Python literal, a shell's word or a page."""
     yield text
+    if PLAIN.fullmatch(text):
+        return
     for is_ascii in (True, False):
         inner = json.dumps(text, ensure_ascii=is_ascii)[1:-1]
         yield inner
@@ -106,11 +116,14 @@ def _as_literals(raw: bytes) -> Iterator[str]:
 
 
 def _in_urls(raw: bytes) -> Iterator[str]:
-    for safe in LEFT_ALONE:
-        upper = quote(raw, safe=safe)
-        for form in (upper, upper.replace("%20", "+"), upper.replace("~", "%7E")):
-            yield form
-            yield ESCAPED.sub(lambda match: match[0].lower(), form)
+    text = raw.decode("latin-1")
+    special = set(text).difference(ALWAYS_LEFT_ALONE)
+    for kept in {frozenset(special.intersection(safe)) for safe in LEFT_ALONE}:
+        for digits in ("%%%02X", "%%%02x"):
+            form = text.translate({ord(character): digits % ord(character) for character in special - kept})
+            for spelling in {form, form.replace("%20", "+")}:
+                yield spelling
+                yield spelling.replace("~", digits % ord("~"))
 
 
 def _in_base64(raw: bytes) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ import sys
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from itertools import chain, pairwise
+from itertools import chain
 from typing import Final, NamedTuple
 
 from .disguises import SHORTEST, WORD, disguises
@@ -31,9 +31,10 @@ BRACKETS: Final = ("[]", "<>", "{}", "⟦⟧", "‹›")
 FIRST_SYMBOL: Final = 0x2500
 LONGEST_CHARACTER: Final = 4
 CLASSES: Final = bytes(
-    1 if 97 <= byte <= 122 else 2 if 65 <= byte <= 90 else 3 if 48 <= byte <= 57 else 0 for byte in range(256)
+    1 if 97 <= byte <= 122 else 2 if 65 <= byte <= 90 else 4 if 48 <= byte <= 57 else 0 for byte in range(256)
 )
 """Small letters, capitals, digits; what changes from one to another is rare in ordinary text."""
+CHANGES: Final = bytes(both in (1 | 2, 1 | 4, 2 | 4) for both in range(256))
 
 
 class Span(NamedTuple):
@@ -53,23 +54,23 @@ class Redactor:
     def __repr__(self) -> str:
         return f"Redactor({', '.join(sorted({name for name, _ in self._secrets}))})"
 
-    def text(self, text: str) -> str:
-        if not self._secrets or len(text) < SHORTEST:
+    def text(self, text: str, *, goes_on: bool = False) -> str:
+        """Of one that goes on, what may be the beginning of a secret at its end is left out."""
+        if not self._secrets or (len(text) < SHORTEST and not goes_on):
             return text
         data = _encoded(text)
+        if goes_on:
+            return _decoded(self.pieces().feed(data))
         spans, _ = self._search.look(data)
         return _decoded(_told(data, spans, len(data))[0]) if spans else text
 
-    def cut(self, text: str, limit: int, mark: str) -> str:
+    def cut(self, text: str, limit: int, mark: str, *, goes_on: bool = False) -> str:
         """What is told of a text, the mark in place of what is too much; no half of a secret survives the cut."""
-        if not self._secrets:
-            return text if len(text) <= limit else text[:limit] + mark
-        piece = text[: limit + self._search.longest]
-        if len(piece) < len(text):
-            # However long it is, no more of it is read.
-            return _decoded(self.pieces().feed(_encoded(piece)))[:limit] + mark
-        told = self.text(text)
-        return told if len(told) <= limit else told[:limit] + mark
+        # However long it is, no more of it is read.
+        piece = text[: limit + self._search.longest] if self._secrets else text[: limit + 1]
+        goes_on = goes_on or len(piece) < len(text)
+        told = self.text(piece, goes_on=goes_on)
+        return told[:limit] + mark if goes_on or len(told) > limit else told
 
     def pieces(self) -> "Pieces":
         return Pieces(self._search)
@@ -203,10 +204,12 @@ def _window(form: bytes, stride: int) -> int:
     """Where to recognise a form: many begin with `https://` or `postgres`, as many other texts do."""
     size = stride + GRAM - 1
     last = min(len(form) - size, FARTHEST)
+    kinds = int.from_bytes(form[: last + size].translate(CLASSES), "big")
+    # Each byte with the one before it, all at once.
+    changed = (kinds | kinds >> 8).to_bytes(last + size, "big").translate(CHANGES)
     best, most = 0, -1
     for window in range(0, last + 1, GRAM):
-        kinds = form[window : window + size].translate(CLASSES)
-        changes = sum(1 for one, next_one in pairwise(kinds) if one != next_one and one and next_one)
+        changes = changed.count(1, window + 1, window + size)
         if changes > most:
             best, most = window, changes
         if changes >= UNUSUAL:

@@ -6,10 +6,12 @@ A value ends in an environment variable: text without NUL, of a size that a proc
 
 from typing import Final
 
-from reconciler.inside.disguises import why_not
+from reconciler.inside.disguises import lines, why_not
 from reconciler.model.unusable import Unusable
 
 LARGEST: Final = 1024 * 1024
+MOST_LINES: Final = 20_000
+"""Each is looked for by itself in all that a service says, and whoever looks must have begun within a second."""
 LARGEST_TO_PASS_ON: Final = 128 * 1024
 """The longest `NAME=value` that Linux lets a process hand to a program it starts."""
 
@@ -25,6 +27,8 @@ def check(value: str) -> None:
         raise Unusable("the value is not text that can be written as UTF-8; encode it, with `base64`, say") from None
     if size > LARGEST:
         raise Unusable(f"the value has {size:,} bytes; an environment variable should not have over {LARGEST:,}")
+    if value.count("\n") + value.count("\r") >= MOST_LINES and len(lines(value)) > MOST_LINES:
+        raise Unusable(f"the value has over {MOST_LINES:,} different lines; encode it, with `base64 -w 0`, say")
 
 
 def warnings(value: str) -> tuple[str, ...]:

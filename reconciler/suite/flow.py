@@ -153,7 +153,8 @@ class Flow:
             around = Circumstances(scope, attempt.call.method, attempt.call.path, self.contract)
             uncaptured = [await self._capture(capture, attempt.answer, scope) for capture in case.captures]
             for expectation in case.expectations:
-                attempt.mismatches += judge(expectation, attempt.answer, around)
+                if len(attempt.mismatches) < telling.MOST_MISMATCHES:
+                    attempt.mismatches += judge(expectation, attempt.answer, around)
             attempt.mismatches = attempt.mismatches or [missed for missed in uncaptured if missed]
         except (Broken, Impossible, Undefined) as failure:
             attempt.reason = str(failure)

@@ -26,7 +26,6 @@ SECONDS: Final = 60.0
 LARGEST_RESULT: Final = 4 << 20
 LONGEST_OUTPUT: Final = 4_000
 ROOM: Final = 64 * 1024
-"""What is read of it, so that no secret is cut before it is recognised."""
 NO_TESTS: Final = 5
 OPTIONS: Final = ("-q", "-p", "no:cacheprovider", "-o", "junit_family=xunit1", "-o", "junit_logging=system-out")
 RULER: Final = re.compile(r"-{3,} Captured \w+ -{3,}$")
@@ -110,7 +109,7 @@ def _kill_session(process: asyncio.subprocess.Process) -> None:
 def _told(run: PytestRun, status: int | None, output: str, result: Path, redact: Redact) -> SuiteResult:
     name = ", ".join(run.files)
     file = f"{run.shown}/{run.files[0]}" if run.shown else run.files[0]
-    # What stands at the end explains the rest; where it begins, half a secret may stand before it.
+    # What stands at the end explains the rest.
     text = redact(output)[-LONGEST_OUTPUT:]
     if "No module named pytest" in output:
         return SuiteResult(name, file, Verdict.INCONCLUSIVE, NOT_THERE)
@@ -157,6 +156,9 @@ def _case(run: PytestRun, element: Xml.Element, redact: Redact) -> CaseResult:
 
 
 def _end_of(output: Path) -> str:
+    """Whole lines: the end of one that is cut could be the end of a secret, which nobody would recognise."""
     with output.open("rb") as stream:
-        stream.seek(max(output.stat().st_size - ROOM, 0))
+        if (before := output.stat().st_size - ROOM) > 0:
+            stream.seek(before - 1)
+            stream.readline()
         return stream.read().decode("utf-8", "replace")

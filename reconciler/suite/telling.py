@@ -1,16 +1,21 @@
 """What a report tells of one exchange: redacted first, then cut, so that no half of a secret survives a cut."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import Final, Protocol
 
 from reconciler.model.position import visible
 from reconciler.model.suite.answer import Answer
 from reconciler.model.suite.expectation import Mismatch
+from reconciler.model.utf8 import decoded
 from reconciler.model.verdict import Response
 from reconciler.suite.call import Call, curl
 
-Redact: TypeAlias = Callable[[str], str]
+
+class Redact(Protocol):
+    def __call__(self, text: str, *, goes_on: bool = False) -> str:
+        """Of a text that goes on, what may be the beginning of a secret at its end is left out."""
+
 
 LONGEST_BODY: Final = 2_000
 LONGEST_LINE: Final = 1_000
@@ -22,7 +27,7 @@ MOST_LINES: Final = 40
 MOST_MISMATCHES: Final = 25
 
 
-def identity(text: str) -> str:
+def identity(text: str, *, goes_on: bool = False) -> str:
     return text
 
 
@@ -31,8 +36,8 @@ def line(text: str, redact: Redact, limit: int = LONGEST_LINE) -> str:
     return cut(visible(redact(text)), limit)
 
 
-def paragraph(text: str, redact: Redact, limit: int) -> str:
-    return "\n".join(visible(one) for one in cut(redact(text), limit).split("\n"))
+def paragraph(text: str, redact: Redact, limit: int, *, goes_on: bool = False) -> str:
+    return "\n".join(visible(one) for one in cut(redact(text, goes_on=goes_on), limit).split("\n"))
 
 
 def cut(text: str, limit: int) -> str:
@@ -62,4 +67,5 @@ def logs(lines: Sequence[str], redact: Redact) -> tuple[str, ...]:
 def _body(answer: Answer, redact: Redact) -> str:
     if b"\0" in answer.body[:LONGEST_BODY]:
         return f"({answer.size:,} bytes that are not text)"
-    return paragraph(answer.body.decode("utf-8", "replace"), redact, LONGEST_BODY)
+    goes_on = answer.size > len(answer.body)
+    return paragraph(decoded(answer.body, goes_on=goes_on), redact, LONGEST_BODY, goes_on=goes_on)

@@ -3,7 +3,10 @@
 import base64
 import html
 import json
+import random
 import shlex
+import string
+import time
 import urllib.parse
 from collections.abc import Callable, Mapping
 from itertools import pairwise, product
@@ -75,6 +78,7 @@ ENCODINGS: Mapping[str, Callable[[str], list[str]]] = {
         urllib.parse.quote(octets(value), safe=safe).replace("%20", space)
         for safe, space in product(("", "/", "!'()*"), ("%20", "+"))
     ],
+    "a form": lambda value: [urllib.parse.quote_plus(octets(value), safe="*").replace("~", "%7E")],
     "a shell's word": lambda value: [shlex.quote(f" {value}")[2:-1], value.replace("'", "'\\''")],
     "a page": lambda value: [
         html.escape(value),
@@ -186,6 +190,35 @@ def test_the_beginning_of_a_long_text_ends_with_no_part_of_a_secret(limit: int) 
     text = ("x" * (limit - 500) + secret + "y" * 100_000)[:90_000]
     told = Redactor([("KEY", secret)]).cut(text, limit, "…")
     assert told.endswith("…") and len(told) <= limit + 1 and "sk_l" not in told
+
+
+@pytest.mark.parametrize("kept", [8, 9, 30, 1_007, 1_008, 1_020])
+def test_a_text_that_was_cut_already_ends_with_no_part_of_a_secret(kept: int) -> None:
+    secret = "sk_live_" + "abcdefghij" * 100
+    beginning = f"{secret} and {secret}"[:kept]
+    redactor = Redactor([("KEY", secret)])
+    for told in (redactor.text(beginning, goes_on=True), redactor.cut(beginning, 2_000, "", goes_on=True)):
+        assert ("[redacted KEY] and " if kept >= len(secret) else "").startswith(told)
+
+
+def _random(alphabet: str, length: int) -> str:
+    return "".join(random.Random(length).choices(alphabet, k=length))
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        pytest.param("\n".join(_random(string.ascii_letters, 500_000)), id="lines of one character"),
+        pytest.param(_random("'\"&\\<", 1_000_000), id="nothing but what is escaped"),
+        pytest.param(_random("\udc80\udcfe\x01", 500_000), id="binary"),
+        pytest.param("\n".join(f"{number:x}'&\"\\<>" for number in range(4096, 24_096)), id="as many lines as may be"),
+    ],
+)
+def test_no_secret_takes_long_to_prepare_for(secret: str) -> None:
+    before = time.process_time()
+    assert Redactor([("KEY", secret)]).text("nothing of it") == "nothing of it"
+    # A second or so where nothing else runs; the first of them used to take twelve.
+    assert time.process_time() - before < 4
 
 
 def test_a_redactor_shows_no_value() -> None:

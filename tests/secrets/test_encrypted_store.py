@@ -24,6 +24,7 @@ VALUES = [
     pytest.param("-----BEGIN KEY-----\nMIIE\r\n\n-----END KEY-----\n", id="several lines"),
     pytest.param("pässwörd 🔑 \u2028", id="beyond ASCII"),
     pytest.param("x" * LARGEST, id="a whole megabyte"),
+    pytest.param("\n".join("abc"[number % 3] for number in range(500_000)), id="as many lines as a megabyte holds"),
     pytest.param("password", id="a common word"),
     pytest.param("${HOME} $(id) `id`", id="what a shell would expand"),
 ]
@@ -53,8 +54,9 @@ def test_a_value_is_there_after_a_restart(tmp_path: Path, value: str) -> None:
         ("a\0b", "holds a NUL"),
         ("x" * (LARGEST + 1), "has 1,048,577 bytes"),
         ("\ud800", "not text that can be written as UTF-8"),
+        ("\n".join(map(str, range(100_000, 120_100))), "has over 20,000 different lines"),
     ],
-    ids=["empty", "NUL", "over a megabyte", "half a character"],
+    ids=["empty", "NUL", "over a megabyte", "half a character", "too many lines"],
 )
 def test_what_no_variable_can_hold_is_refused_in_words_without_it(tmp_path: Path, value: str, why: str) -> None:
     async def put(store: EncryptedStore) -> None:

@@ -283,7 +283,7 @@ def test_secrets_are_used_and_never_told(tasks: Target) -> None:
     async def logs(_request_id: str) -> list[str]:
         return ["authorized with s3cr3t-value"]
 
-    def redact(text: str) -> str:
+    def redact(text: str, **_: bool) -> str:
         return text.replace("s3cr3t-value", "***")
 
     report = asyncio.run(play(found.suites, target, redact=redact, logs=logs))

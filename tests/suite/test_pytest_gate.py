@@ -50,7 +50,7 @@ def ran(
 ) -> Report:
     (folder / "test_tasks.py").write_text(dedent(text))
     run = PytestRun(Path(python), folder, ["test_tasks.py"], base_url, environ, seconds, "services/tasks")
-    return asyncio.run(run_pytest(run, TARGET, redact=lambda text: text.replace("s3cr3t", "***")))
+    return asyncio.run(run_pytest(run, TARGET, redact=lambda text, **_: text.replace("s3cr3t", "***")))
 
 
 def test_each_test_is_a_case(tmp_path: Path, base_url: str) -> None:

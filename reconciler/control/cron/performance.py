@@ -17,6 +17,7 @@ from reconciler.inside.redaction import Redactor
 from reconciler.model.failure import Failure
 from reconciler.model.job import Job
 from reconciler.model.run import Outcome, RunState
+from reconciler.model.utf8 import decoded
 from reconciler.store.rows import RunRow
 from reconciler.suite.exchange import HOST, transport
 from reconciler.worker.crew import Crew
@@ -89,25 +90,27 @@ async def _redactor(crew: Crew) -> Redactor | None:
         return None
 
 
-async def _beginning(response: httpx.Response) -> tuple[bytes, bool]:
+async def _beginning(response: httpx.Response) -> tuple[bytes, int]:
+    """And how many bytes there were."""
     kept, size = b"", 0
     async for chunk in response.aiter_raw():
         kept += chunk[: max(0, 2 * SHOWN - len(kept))]
         size += len(chunk)
         if size > READ:
-            return kept, False
-    return kept, True
+            break
+    return kept, size
 
 
-def _judged(response: httpx.Response, beginning: bytes, is_whole: bool, redactor: Redactor | None) -> Outcome:
+def _judged(response: httpx.Response, beginning: bytes, size: int, redactor: Redactor | None) -> Outcome:
     status = response.status_code
-    said = f"answered {status}" + ("" if is_whole else f", and more than {READ >> 20} MiB, which were not read")
+    said = f"answered {status}" + (f", and more than {READ >> 20} MiB, which were not read" if size > READ else "")
     if response.is_redirect:
         place = redactor.cut(response.headers.get("location", ""), 200, "…") if redactor else "another place"
         return Outcome(RunState.FAILED, f"{said}, a redirect to {place}: write the path that it leads to")
     if status < 400:
         return Outcome(RunState.DONE, said)
-    quoted = redactor.cut(beginning.decode(errors="replace"), SHOWN, "…") if redactor else ""
+    goes_on = size > len(beginning)
+    quoted = redactor.cut(decoded(beginning, goes_on=goes_on), SHOWN, "…", goes_on=goes_on) if redactor else ""
     return Outcome(RunState.FAILED, said, quoted or None)
 
 

@@ -5,7 +5,7 @@ Judging is pure and never stops at the first mismatch: a person wants to see all
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from reconciler.model.position import Position
 from reconciler.model.suite.answer import Answer, Unreadable
@@ -14,9 +14,6 @@ from reconciler.model.suite.matcher import Matcher, Nodes, as_text_of
 from reconciler.model.suite.schema import Fault, Schema
 from reconciler.model.suite.subject import Subject
 from reconciler.model.suite.template import Reference, Scope, Template, Undefined
-
-SHOWN: Final = 16_000
-"""Characters of a value that a mismatch holds; a report cuts it further, after secrets are taken out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +143,8 @@ def judge(expectation: Expectation, answer: Answer, around: Circumstances) -> li
 
 
 def shown(value: object) -> str:
-    text = as_text_of(list(value) if isinstance(value, Nodes) else value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({len(text):,} characters)"
+    """In full, and that is at most what is kept of a body: a report cuts it, when secrets are taken out."""
+    return as_text_of(list(value) if isinstance(value, Nodes) else value)
 
 
 def _is_status(status: int, allowed: str) -> bool:

@@ -16,8 +16,6 @@ Retrieve: TypeAlias = Callable[[str], object]
 
 MAX_STEPS: Final = 20_000
 MAX_FAULTS: Final = 5
-ROOM: Final = 16_000
-"""What a fault may quote. Whoever tells it cuts it, after its secrets are taken out."""
 ROOT: Final = "suite:///"
 """Where files of a service live for the validator, so that relative references stay among them."""
 PATTERNS: Final = jsonschema_rs.FancyRegexOptions(backtrack_limit=10_000, size_limit=1 << 20, dfa_size_limit=1 << 21)
@@ -53,9 +51,9 @@ class Schema:
             for count, error in enumerate(self._validator.iter_errors(instance)):
                 if count == MAX_FAULTS:
                     return
-                yield Fault(json_path(error.instance_path), _cut(error.message, ROOM))
+                yield Fault(json_path(error.instance_path), error.message)
         except ValueError as error:  # deeper than the validator goes
-            yield Fault("$", _cut(str(error), ROOM))
+            yield Fault("$", str(error))
 
 
 def _compile(document: dict[str, Any] | bool, name: str, retrieve: Retrieve) -> Any:
