@@ -95,7 +95,7 @@ def _refusals(operation: Mapping[str, Any], is_guarded: bool) -> Iterator[int]:
     if is_guarded:
         yield from (401, 403, 429)
     if "requestBody" in operation:
-        yield 413
+        yield from (400, 413)
     if "requestBody" in operation or operation.get("parameters"):
         yield 422
 

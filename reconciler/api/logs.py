@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import WithJsonSchema
 
 from reconciler.api.access import scope
 from reconciler.api.asked import Asked, Name, no_service
@@ -19,9 +20,15 @@ router = APIRouter(tags=["logs"], dependencies=[Depends(scope("read"))])
 
 NDJSON = "application/x-ndjson"
 TEXT = "text/plain; charset=utf-8"
-AGO = re.compile(r"(\d{1,9})(s|m|h|d)")
+AGO = re.compile(r"([0-9]{1,9})(s|m|h|d)")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
+Moment = Annotated[
+    str,
+    WithJsonSchema(
+        {"type": "string", "anyOf": [{"pattern": f"^{AGO.pattern}$"}, {"format": "date-time"}], "examples": ["10m"]}
+    ),
+]
 Level = Literal["debug", "info", "warning", "error", "critical"]
 Limit = Annotated[int, Query(ge=1, le=10_000, description="At most this many, the newest.")]
 Following = Annotated[bool, Query(alias="follow", description="Go on with what comes.")]
@@ -37,9 +44,9 @@ async def _wanted(
     release: Annotated[str | None, Query(max_length=100, description="Only this release's records.")] = None,
     level: Annotated[Level | None, Query(description="Only this level, and what is worse.")] = None,
     since: Annotated[
-        str | None, Query(max_length=40, description="Only newer ones: `10m`, `2h`, or an ISO 8601 moment.")
+        Moment | None, Query(max_length=40, description="Only newer ones: `10m`, `2h`, or an ISO 8601 moment.")
     ] = None,
-    until: Annotated[str | None, Query(max_length=40, description="Only older ones, written likewise.")] = None,
+    until: Annotated[Moment | None, Query(max_length=40, description="Only older ones, written likewise.")] = None,
 ) -> Filter:
     return Filter(
         says=_given(request=request, release=release),

@@ -44,7 +44,10 @@ Secret = Annotated[
 class Value(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    value: SecretStr = Field(description="Text without NUL, up to a megabyte. It is never told again.")
+    value: SecretStr = Field(
+        description="Text without NUL, up to a megabyte. It is never told again.",
+        json_schema_extra={"minLength": 1, "pattern": "^[^\\u0000]*$"},
+    )
 
 
 @router.get("/v1/secrets")
@@ -80,7 +83,7 @@ async def remove_secret(platform: Asked, secret: Secret, caller: MayKeepSecrets)
         return await platform.safekeeping.remove(secret, caller.name)
 
 
-@router.post("/v1/secrets/rotate-key", responses=described(409))
+@router.post("/v1/secrets-key/rotate", responses=described(409))
 async def rotate_secrets_key(platform: Asked, caller: MayKeepSecrets) -> KeyTaken:
     """Put everything under a new master key. Nothing is released anew."""
     with refusals():

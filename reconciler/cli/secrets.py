@@ -67,7 +67,7 @@ def rm(name: NameArgument, data: DataOption = DATA) -> None:
 
 def rotate_key(data: DataOption = DATA) -> None:
     """Put all secrets under a new master key. May be interrupted at any point; nothing is released anew."""
-    key = find(data).post("/v1/secrets/rotate-key")["key"]
+    key = find(data).post("/v1/secrets-key/rotate")["key"]
     say(f"all secrets are under the new key {safe(key)}; replace the copies of the key file that you keep")
 
 

@@ -66,7 +66,7 @@ PROMISED = {
     "resume": "POST /v1/services/{name}/resume",
     "revoke_token": "DELETE /v1/tokens/{token}",
     "rollback": "POST /v1/services/{name}/rollback",
-    "rotate_secrets_key": "POST /v1/secrets/rotate-key",
+    "rotate_secrets_key": "POST /v1/secrets-key/rotate",
     "run_job": "POST /v1/services/{name}/cron/{job}/run",
     "set_secret": "PUT /v1/secrets/{secret}",
     "stream_events": "GET /v1/events",

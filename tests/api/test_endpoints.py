@@ -275,7 +275,7 @@ def test_runs_are_told_and_begun() -> None:
         ("/v1/status", "GET"),
         ("/v1/tokens", "GET, POST"),
         ("/v1/secrets/STRIPE_KEY", "DELETE, GET, PUT"),
-        ("/v1/secrets/rotate-key", "POST"),
+        ("/v1/secrets-key/rotate", "POST"),
     ],
 )
 def test_another_method_is_told_which_there_are(path: str, methods: str) -> None:
