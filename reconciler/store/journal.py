@@ -1,8 +1,9 @@
 """The journal: what control writes down before and after it acts.
 
 Each call is one transaction in the journal's own thread, in the order the calls were made, and durable when
-its await returns. `write` puts several together. `later` keeps the order but nobody waits: it is for what may
-be lost in a crash without making the next start wrong, which is events and notes, never an intent.
+its await returns; only what comes from outside, a webhook or the wish for a sync, goes ahead of what waits.
+`write` puts several together. `later` keeps the order but nobody waits: it is for what may be lost in a crash
+without making the next start wrong, which is events and notes, never an intent.
 """
 
 import asyncio
@@ -49,12 +50,12 @@ class Transaction(
 
 
 def _alone(
-    entry: Callable[Concatenate[Transaction, P], T],
+    entry: Callable[Concatenate[Transaction, P], T], *, ahead: bool = False
 ) -> Callable[Concatenate["Journal", P], Coroutine[Any, Any, T]]:
     """The same call on the journal, as a transaction of its own."""
 
     async def call(journal: "Journal", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await journal.write(lambda transaction: entry(transaction, *args, **kwargs))
+        return await journal.write(lambda transaction: entry(transaction, *args, **kwargs), ahead=ahead)
 
     call.__name__ = entry.__name__
     call.__doc__ = entry.__doc__
@@ -89,9 +90,9 @@ class Journal:
         """How those stand who are told of every change."""
         return tuple(courier.standing for courier in self._couriers)
 
-    async def write(self, step: Callable[[Transaction], T]) -> T:
+    async def write(self, step: Callable[[Transaction], T], *, ahead: bool = False) -> T:
         """Carry out a few entries as one transaction: all durable when this returns, or none."""
-        future = self._writer.submit(_on_connection(step))
+        future = self._writer.submit(_on_connection(step), ahead=ahead)
         # Whoever stops waiting must not take the step back: it may be carried out already.
         return await asyncio.shield(asyncio.wrap_future(future))
 
@@ -99,7 +100,7 @@ class Journal:
         """Carry out entries in their turn, without waiting; a crash within the next instant may lose them."""
         self._writer.later(_on_connection(step))
 
-    begin_sync = _alone(Transaction.begin_sync)
+    begin_sync = _alone(Transaction.begin_sync, ahead=True)
     start_sync = _alone(Transaction.start_sync)
     record_revision = _alone(Transaction.record_revision)
     finish_sync = _alone(Transaction.finish_sync)
@@ -142,7 +143,7 @@ class Journal:
     revoke_token = _alone(Transaction.revoke_token)
     audit = _alone(Transaction.audit)
     audits = _alone(Transaction.audits)
-    receive = _alone(Transaction.receive)
+    receive = _alone(Transaction.receive, ahead=True)
     cause = _alone(Transaction.cause)
     owing = _alone(Transaction.owing)
     webhook = _alone(Transaction.webhook)

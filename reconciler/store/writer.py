@@ -3,10 +3,10 @@
 SQLite before 3.51.3 can damage a file when two connections write to it; with one connection and one thread
 that cannot happen, and no step ever waits for a lock. Steps that are waiting when the thread gets to them
 share a transaction, hence a flush to the disk; a step that fails takes back its own writes only.
+A step for which somebody outside waits, and which does not build upon those before it, goes ahead of a thousand notes.
 """
 
 import logging
-import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -16,12 +16,11 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
+from reconciler.store.line import Line
 from reconciler.store.unusable import StoreUnusable, explain
 
 T = TypeVar("T")
 Step = Callable[[Connection], T]
-
-MOST_TOGETHER = 64
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ class Writer:
         """`changed` is called in the thread, after what may have changed something became durable."""
         self._connect = connect
         self._changed = changed
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: Line[_Job] = Line()
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._closed = False
@@ -50,9 +49,9 @@ class Writer:
         self._thread.start()
         return self._ready
 
-    def submit(self, step: Step[T], *, quietly: bool = False) -> "Future[T]":
+    def submit(self, step: Step[T], *, quietly: bool = False, ahead: bool = False) -> "Future[T]":
         future: Future[T] = Future()
-        self._put(_Job(step, future, quietly))
+        self._put(_Job(step, future, quietly), ahead=ahead)
         return future
 
     def later(self, step: Step[object]) -> None:
@@ -62,14 +61,14 @@ class Writer:
         """Do what is waiting, then let go of the database."""
         if not self._closed:
             self._closed = True
-            self._jobs.put(None)
+            self._jobs.end()
         if self._thread.is_alive():
             self._thread.join()
 
-    def _put(self, job: _Job) -> None:
+    def _put(self, job: _Job, *, ahead: bool = False) -> None:
         if self._closed:
             raise StoreUnusable("The journal is closed.", "Start the server again.")
-        self._jobs.put(job)
+        self._jobs.put(job, ahead=ahead)
 
     def _run(self) -> None:
         try:
@@ -79,8 +78,8 @@ class Writer:
             return
         self._ready.set_result(None)
         try:
-            while jobs := self._next():
-                _carry_out(connection, jobs)
+            while jobs := self._jobs.take():
+                jobs = self._carry_out(connection, jobs)
                 if not all(job.quietly for job in jobs):
                     self._changed()
         finally:
@@ -88,35 +87,24 @@ class Writer:
                 connection.close()
                 connection.engine.dispose()
 
-    def _next(self) -> list[_Job]:
-        """The jobs that wait now, at least one; none when it is time to stop."""
-        job = self._jobs.get()
-        jobs: list[_Job] = []
-        while job is not None:
-            jobs.append(job)
-            if len(jobs) >= MOST_TOGETHER:
-                break
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                break
-        if job is None and jobs:
-            self._jobs.put(None)
+    def _carry_out(self, connection: Connection, jobs: list[_Job]) -> list[_Job]:
+        """Jobs in one transaction, each able to fail alone; all of them, unless somebody is in a hurry."""
+        answers: list[tuple[_Job, Any, BaseException | None]] = []
+        alone = len(jobs) == 1
+        try:
+            with connection.begin():
+                for done, job in enumerate(jobs):
+                    if self._jobs.is_urged(done):
+                        self._jobs.put_back(jobs[done:])
+                        del jobs[done:]
+                        break
+                    answers.append((job, *_try(connection, job, alone=alone)))
+        except BaseException as error:
+            # Nothing of this became durable, whatever the single steps thought.
+            answers = [(job, None, error) for job in jobs]
+        for job, answer, trouble in answers:
+            _tell(job, answer, trouble)
         return jobs
-
-
-def _carry_out(connection: Connection, jobs: list[_Job]) -> None:
-    """All jobs in one transaction, each able to fail alone."""
-    answers: list[tuple[_Job, Any, BaseException | None]] = []
-    try:
-        with connection.begin():
-            for job in jobs:
-                answers.append((job, *_try(connection, job, alone=len(jobs) == 1)))
-    except BaseException as error:
-        # Nothing of this became durable, whatever the single steps thought.
-        answers = [(job, None, error) for job in jobs]
-    for job, answer, trouble in answers:
-        _tell(job, answer, trouble)
 
 
 def _try(connection: Connection, job: _Job, *, alone: bool) -> tuple[Any, BaseException | None]:
