@@ -5,7 +5,7 @@ a part in asks here first. What is known stays so: a value that was rotated may 
 Refuses to give a value to anybody.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -51,13 +51,9 @@ class Veil:
 
     def plain(self, value: Any) -> Any:
         """The same JSON, without a secret in any of its texts."""
-        if not self._layers:
-            return value
-        if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, Mapping):
-            return {self.plain(key): self.plain(item) for key, item in value.items()}
-        return [self.plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+        # All texts at once are looked through much faster than one by one, and hardly ever is there anything in them.
+        together = "\n".join(_texts(value))
+        return value if self.text(together) == together else self._plain(value)
 
     def failure(self, failure: Failure) -> Failure:
         """Its words, wherever they came from: it is the same failure afterwards."""
@@ -67,6 +63,25 @@ class Veil:
         failure.problems = tuple(self._problem(problem) for problem in failure.problems)
         return failure
 
+    def _plain(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {self._plain(key): self._plain(item) for key, item in value.items()}
+        return [self._plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
     def _problem(self, problem: Problem) -> Problem:
         texts = ("message", "excerpt", "expected", "remedy")
         return replace(problem, **{name: self.plain(getattr(problem, name)) for name in texts})
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts(key)
+            yield from _texts(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _texts(item)
