@@ -107,7 +107,9 @@ _SETTLED = (Phase.RETIRED, Phase.FAILED, Phase.DRAINING)
 
 
 def sync_status(row: SyncRow, commits: Mapping[str, CommitRow]) -> SyncStatus:
-    return SyncStatus.model_validate({**asdict(row), "commit": _commit(row.revision, commits)})
+    # Not `asdict`, which would copy a thousand actions before they are looked at.
+    told = SyncStatus.model_validate(row, from_attributes=True)
+    return told.model_copy(update={"commit": _commit(row.revision, commits)})
 
 
 def release_status(row: ReleaseRow, commits: Mapping[str, CommitRow]) -> ReleaseStatus:
