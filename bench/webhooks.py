@@ -19,9 +19,9 @@ from tests.waiting import until_sync
 from tests.webhooks import ENVIRON, Hook
 
 SERVICES = 1000
-IDLE = 1000
-BUSY = 500
-"""Answers to wait for, over as many syncs as that takes."""
+WHILES = 12
+"""Syncs that are looked into, each with as many answers before it, while nothing goes on, as come while it runs."""
+IDLE = 100
 ROUNDS = 15
 APART = 1.2
 """Seconds between two webhooks that are to be alone."""
@@ -39,13 +39,17 @@ def run() -> list[Figure]:
 
 
 def while_much_goes_on() -> list[Figure]:
-    """Every sync finds all services changed; all but one are suspended, so that no process stands behind each."""
-    with running(services("0"), variables=ENVIRON) as platform:
-        answered(platform, IDLE // 10)
-        idle = answered(platform, IDLE)
-        busy: list[float] = []
-        while len(busy) < BUSY:
-            platform.commit(services(str(len(busy) + 1)))
+    """Every sync finds all services changed; all but one are suspended, so that no process stands behind each.
+
+    In every second one their manifests are wrong besides, so that there is something to write down about each.
+    """
+    idle: list[float] = []
+    busy: list[float] = []
+    with running(services("description"), variables=ENVIRON) as platform:
+        answered(platform, IDLE)
+        for number in range(WHILES):
+            idle += answered(platform, IDLE)
+            platform.commit(services("description" if number % 2 else "descriptoin", number))
             with syncing(platform) as is_running:
                 while is_running():
                     busy += answered(platform, 1)
@@ -53,6 +57,7 @@ def while_much_goes_on() -> list[Figure]:
         at_most(f"webhook answer, p99 while a sync of {SERVICES} services runs ÷ idle", p99(busy) / p99(idle), 3),
         told("webhook answer when idle, p99", p99(idle) * 1000, "ms"),
         told(f"webhook answer while a sync of {SERVICES} services runs, p99", p99(busy) * 1000, "ms"),
+        told("answers while they ran", len(busy), ""),
     ]
 
 
@@ -95,12 +100,12 @@ def at_once() -> list[Figure]:
     ]
 
 
-def services(text: str) -> dict[str, str]:
-    """All of them with another description."""
+def services(field: str, number: int = 0) -> dict[str, str]:
+    """All of them with something else in a field of their manifests."""
     idle = {
         path: content
         for n in range(1, SERVICES)
-        for path, content in service(f"service-{n}", manifest=f"description: '{text}'\n").items()
+        for path, content in service(f"service-{n}", manifest=f"{field}: round {number}\n").items()
     }
     return {"services.yaml": SETTINGS, **service("tasks"), **idle}
 

@@ -26,6 +26,7 @@ import uvicorn
 
 from reconciler import log as terminal
 from reconciler.api import Access, Recogniser, build
+from reconciler.control import attention
 from reconciler.control.actions import Actions
 from reconciler.control.boot import Remains, close_interrupted_syncs
 from reconciler.control.commits import Commits
@@ -96,6 +97,7 @@ def main() -> int:
     veil = Veil()
     veil.know(known_secrets(os.environ))
     terminal.configure(redact=veil.text)
+    attention.prepare()
     place, settings = _arguments(sys.argv[1:])
     terminal.keep(settings.data / OWN_LOG, "control", veil.text)
     try:
@@ -190,6 +192,7 @@ async def serve(place: Place, settings: Settings, veil: Veil) -> int:
             asyncio.create_task(watch_secrets(loop, secrets), name="the watch over secrets"),
             asyncio.create_task(server.serve(sockets=[socket.socket(fileno=place.listener)]), name="the API"),
         ]
+        stack.callback(asyncio.create_task(attention.settle(loop.first_sync_finished)).cancel)
         await loop.triggers.ask("start", "reconciler")
         await asyncio.wait([stopping, *tasks], return_when=FIRST_COMPLETED)
         if not stop.is_set():

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
 
+from reconciler.control.attention import unhurried
 from reconciler.control.boot import Returned
 from reconciler.control.cron import Cron
 from reconciler.control.deployment import Workshop
@@ -128,45 +129,49 @@ class Loop:
             reading = await asyncio.to_thread(self._read, tree, revision)
             # From here on it is a state, not an edge: whatever goes wrong below, the next sync still knows of it.
             self._unsettled |= reading.changed
+            if not reading.wishes and self.lanes and not reading.allow_empty:
+                raise empty_listing(len(self.lanes))
+            # Before any thought about it: whoever finishes something meanwhile asks whether that is still wanted.
+            self.seen = Seen(str(revision), self.seen.applied, None, reading)
         with watch.phase("plan"):
             if request.retry:
                 await self._forgive()
-            actions = self._plan(reading)
-        self.seen = Seen(str(revision), self.seen.applied, None, reading)
+            actions = await self._plan(reading)
         self._journal.later(lambda entries: entries.record_revision(request.sync, revision))
         self._shop.commits.note(revision.sha)
         self._tell_plan(request, reading, actions)
         await self._announce(actions, reading)
         await self._traffic.know(reading.mount)
-        work = self._apply(actions, reading, request)
+        work = await self._apply(actions, reading, request)
         self._conclude_later(request, reading, actions, work, watch)
 
     def _read(self, tree: Tree, revision: Revision) -> Reading:
         """What git asks for, and in which versions there are the secrets that it names."""
         return self._shop.secrets.complete(self._reader.read(tree, revision))
 
-    def _plan(self, reading: Reading) -> tuple[Action, ...]:
+    async def _plan(self, reading: Reading) -> tuple[Action, ...]:
         """Only what changed, and what is not yet as it should be, costs any thought."""
-        if not reading.wishes and self.lanes and not reading.allow_empty:
-            raise empty_listing(len(self.lanes))
         self._unsettled = {name for name in self._unsettled if name in reading.wishes or name in self.lanes}
-        names = self._unsettled
-        desired = {name: reading.wishes[name].desired() for name in names if name in reading.wishes}
-        return plan(desired, {name: self._running(name) for name in names})
+        desired, running = {}, {}
+        async for name in unhurried(tuple(self._unsettled)):
+            running[name] = self._running(name)
+            if name in reading.wishes:
+                desired[name] = reading.wishes[name].desired()
+        return await asyncio.to_thread(plan, desired, running)
 
     def _running(self, name: ServiceName) -> Running:
         """Of one that nothing runs of yet, what a former control knew."""
         lane = self.lanes.get(name)
         return lane.running() if lane is not None else self._memories.get(name, NOTHING).running()
 
-    def _apply(self, actions: tuple[Action, ...], reading: Reading, request: Request) -> dict[ServiceName, Work]:
+    async def _apply(self, actions: tuple[Action, ...], reading: Reading, request: Request) -> dict[ServiceName, Work]:
         needs = {
             action.service: wish.manifest.depends_on
             for action in actions
             if isinstance(wish := reading.wishes.get(action.service), Wanted)
         }
         work: dict[ServiceName, Work] = {}
-        for action in in_order(actions, needs):
+        async for action in unhurried(in_order(actions, needs)):
             if (task := self._act(action, reading, request, work)) is not None:
                 work[action.service] = task
                 task.add_done_callback(partial(self._tell_end, action, request))
@@ -200,7 +205,7 @@ class Loop:
     async def _announce(self, actions: tuple[Action, ...], reading: Reading) -> None:
         """Give every new service its lane, and the gateway all their names at once."""
         unknown = {}
-        for action in actions:
+        async for action in unhurried(actions):
             if action.service not in self.lanes and action.service in reading.wishes:
                 prefix = reading.wishes[action.service].prefix
                 self._lane(action.service, prefix)
@@ -279,14 +284,16 @@ class Loop:
                 await asyncio.wait(work.values())
         outcomes = {name: outcome_of(task) for name, task in work.items()}
         watch.phases.extend(phase for outcome in outcomes.values() for phase in outcome.phases)
-        for name in work:
+        async for name in unhurried(work):
             self._look_back(name)
         if any(outcome.state == "done" for outcome in outcomes.values()):
             self._wake_dependents(frozenset(outcomes))
         told = tuple(
-            _told(action, outcomes.get(action.service) or self._left_undone(action))
-            for action in actions
-            if action.verb is not Verb.KEEP
+            [
+                _told(action, outcomes.get(action.service) or self._left_undone(action))
+                async for action in unhurried(actions)
+                if action.verb is not Verb.KEEP
+            ]
         )
         state = _state(told, meant={action.service for action in actions if action.meant})
         if state == "done" and self._is_newest(request):
@@ -301,8 +308,8 @@ class Loop:
         if lane is None or lane.busy:
             return
         if lane.left:
-            self._unsettled.discard(name)
             self._depart(self.lanes.pop(name))
+            self._note_departed(name)
         elif self._plan_of(name, lane).verb in (Verb.KEEP, Verb.HOLD):
             self._unsettled.discard(name)
         else:
@@ -310,6 +317,14 @@ class Loop:
             self._unsettled.add(name)
             if lane.account.trouble is None:
                 self._ask_to_retry()
+
+    def _note_departed(self, name: ServiceName) -> None:
+        """Git may hold it again, and have a sync that had still met the one that left."""
+        if self.seen.reading is None or name not in self.seen.reading.wishes:
+            self._unsettled.discard(name)
+        else:
+            self._unsettled.add(name)
+            self._ask_to_retry()
 
     def _plan_of(self, name: ServiceName, lane: Lane) -> Action:
         wish = self.seen.reading.wishes.get(name) if self.seen.reading is not None else None
