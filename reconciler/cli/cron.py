@@ -2,13 +2,15 @@
 
 import json
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
+from reconciler.cli.moments import ago, until
 from reconciler.cli.server import DATA, DataOption, JsonOption, Server, find, segment
-from reconciler.cli.terminal import Cell, ago, paint, safe, say, say_table
+from reconciler.cli.table import Cell, say_table
+from reconciler.cli.terminal import paint, safe, say
 
 Job = dict[str, Any]
 Run = dict[str, Any]
@@ -79,7 +81,7 @@ def _row(job: Job) -> tuple[Cell, ...]:
         Cell(safe(job["service"]), "bold"),
         Cell(safe(job["name"]), "bold"),
         Cell(safe(f"{job['schedule']} {job['timezone']}")),
-        Cell(f"next {_until(job['next'])}"),
+        Cell(f"next {until(job['next'])}"),
         Cell(_outcomes(job), "dim"),
         Cell(_how_late(running or last), "dim"),
         Cell(f"{job['missed']} missed" if job["missed"] else "", "yellow"),
@@ -106,13 +108,3 @@ def _took(run: Run) -> str:
         return ""
     taken = datetime.fromisoformat(run["finished_at"]) - datetime.fromisoformat(run["started_at"])
     return f" ({taken.total_seconds():.1f} s)"
-
-
-def _until(moment: str | None) -> str:
-    if moment is None:
-        return "never"
-    seconds = max(0, int((datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds()))
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"in {seconds // size} {unit}"
-    return f"in {seconds} s"

@@ -15,7 +15,8 @@ from typing import Annotated, Literal
 import typer
 
 from reconciler.cli.server import DATA, DataOption
-from reconciler.cli.terminal import Cell, safe, say_table
+from reconciler.cli.table import Cell, say_table
+from reconciler.cli.terminal import safe
 
 Verdict = Literal["good", "weak", "bad"]
 MARKS = {"good": ("✓", "green"), "weak": ("!", "yellow"), "bad": ("✗", "red")}

@@ -24,7 +24,8 @@ from reconciler.cli.check import (
 from reconciler.cli.progress import Progress
 from reconciler.cli.root import root_of
 from reconciler.cli.server import DATA, DataOption, JsonOption, Server, Unreachable, find
-from reconciler.cli.terminal import Cell, paint, safe, say, say_table, short
+from reconciler.cli.table import Cell, say_table
+from reconciler.cli.terminal import paint, safe, say, short
 from reconciler.misconfigured import Misconfigured
 
 if TYPE_CHECKING:

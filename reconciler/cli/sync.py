@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from reconciler.cli.server import DATA, DataOption, Server, find, segment
-from reconciler.cli.terminal import Cell, paint, safe, say, say_table, short
+from reconciler.cli.table import Cell, say_table
+from reconciler.cli.terminal import paint, safe, say, short
 
 LOOK_EVERY = 0.1
 OUTCOMES = {"done": ("✓", "green"), "failed": ("✗", "red"), "superseded": ("-", "dim"), "pending": ("…", "blue")}

@@ -4,8 +4,10 @@ from typing import Annotated
 
 import typer
 
+from reconciler.cli.moments import ago
 from reconciler.cli.server import DATA, DataOption, JsonOption, find, segment
-from reconciler.cli.terminal import Cell, ago, paint, safe, say, say_table
+from reconciler.cli.table import Cell, say_table
+from reconciler.cli.terminal import paint, safe, say
 from reconciler.misconfigured import Misconfigured
 
 STATES = {"good": "green", "expired": "yellow", "revoked": "dim"}

@@ -1,15 +1,11 @@
 """The commands against a running server: what they print, and how they end."""
 
 import json
-import os
-import pty
-import select
 import shutil
 import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -59,12 +55,15 @@ def data(running: Running, platform: Still) -> Path:
 
 
 def test_status_shows_every_service_at_a_glance(platform: Still, data: Path) -> None:
+    since = datetime.now(UTC) - timedelta(minutes=3, seconds=5)
+    for name in ("notes", "tasks"):
+        platform.all[name] = service(name, condition().model_copy(update={"since": since}))
     done = executed("status", "--data", str(data))
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout, "no colour but on a terminal"
     lines = [line.split() for line in done.stdout.splitlines()]
-    assert ["✓", "notes", "Ready", "Live", "notes-1", "main@01234567"] in lines
-    assert ["✓", "tasks", "Ready", "Live", "tasks-1", "main@01234567"] in lines
+    assert ["✓", "notes", "Ready", "Live", "3", "min", "ago", "notes-1", "main@01234567"] in lines
+    assert ["✓", "tasks", "Ready", "Live", "3", "min", "ago", "tasks-1", "main@01234567"] in lines
 
 
 def test_status_is_1_when_something_is_not_good_and_says_what(platform: Still, data: Path) -> None:
@@ -74,6 +73,7 @@ def test_status_is_1_when_something_is_not_good_and_says_what(platform: Still, d
     line = next(line for line in done.stdout.splitlines() if "board" in line)
     assert line.startswith("✗  board  Ready Stalled  ImportFailed")
     assert line.endswith("It does not import: no module named nope.")
+    assert done.stdout.endswith("\n1 service is not good:  reconciler status board  says more\n")
 
 
 def test_status_is_1_when_the_source_cannot_be_reached(platform: Still, data: Path) -> None:
@@ -228,19 +228,6 @@ def test_plan_says_what_and_why(platform: Still, data: Path) -> None:
     assert reconciler("plan", "unknown", "--data", str(data)).returncode == 2
 
 
-def test_history_of_syncs_and_of_one_service(platform: Still, data: Path) -> None:
-    done = reconciler("history", "--data", str(data))
-    assert [line.split()[1] for line in done.stdout.splitlines()] == ["3", "2", "1"]
-    done = reconciler("history", "tasks", "--data", str(data))
-    assert [line.split()[:3] for line in done.stdout.splitlines()] == [
-        ["✗", "tasks-2", "failed"],
-        ["✓", "tasks-1", "live"],
-    ]
-    assert [
-        each["id"] for each in json.loads(reconciler("history", "--limit", "2", "--json", "--data", str(data)).stdout)
-    ] == ["3", "2"]
-
-
 @pytest.mark.parametrize(
     "command",
     [
@@ -308,45 +295,6 @@ def test_what_is_no_reconciler_is_one_line_and_3(tmp_path: Path, answer: bytes |
         done = reconciler("status", RECONCILER_URL=url, RECONCILER_TOKEN=TOKEN)
     assert (done.returncode, done.stdout) == (3, "")
     assert len(done.stderr.splitlines()) == 1, done.stderr
-
-
-def test_a_terminal_gets_colour_and_lines_that_fit(platform: Still, data: Path) -> None:
-    platform.all["tasks"] = service("tasks", condition("Stalled", "True", "ImportFailed", "a long sentence " * 30))
-    screen, terminal = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "reconciler.cli", "status", "--data", str(data)],
-        env=environment(COLUMNS="100", TERM="xterm"),
-        stdout=terminal,
-        stderr=terminal,
-    )
-    os.close(terminal)
-    seen = read_screen(screen)
-    assert process.wait(10) == 1
-    assert "\x1b[31m✗\x1b[0m" in seen
-    line = next(line for line in seen.splitlines() if "tasks" in line)
-    assert "…" in line
-    assert len(without_colour(line)) <= 100
-
-
-def read_screen(screen: int) -> str:
-    seen = b""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and select.select([screen], [], [], 5)[0]:
-        try:
-            piece = os.read(screen, 65536)
-        except OSError:
-            break
-        if not piece:
-            break
-        seen += piece
-    os.close(screen)
-    return seen.decode()
-
-
-def without_colour(line: str) -> str:
-    import re
-
-    return re.sub(r"\x1b\[[0-9]*m", "", line)
 
 
 def test_a_reader_that_leaves_early_is_no_fault(platform: Still, data: Path) -> None:

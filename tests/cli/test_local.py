@@ -52,7 +52,6 @@ def test_help_names_every_command_at_once() -> None:
     [
         ["nope"],
         ["status", "--nope"],
-        ["logs"],
         ["schema", "nope"],
         ["serve", "--port", "70000"],
         ["history", "--limit", "0"],

@@ -1,0 +1,110 @@
+"""What people see: on real terminals, wide and narrow, with colours and without."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.cli.moments import lasted
+from reconciler.cli.table import Cell, blocks, cut, folded, table, width, wrapped
+from reconciler.cli.terminal import Screen
+from tests.api.platform import Still, condition, failing, service
+from tests.api.test_logs import record
+from tests.cli.running import reconciler, served
+from tests.cli.screens import plain, shown
+from tests.cli.test_history import BUSY, Lived
+
+LONG = "a sentence that says at some length what is wrong with it, " * 4
+WIDE = "Größe 測試 " * 20
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("terminal")
+    long = service("l" * 63, condition("Stalled", "True", "ImportFailed", LONG), description=WIDE)
+    platform = Still(failing("board"), service("tasks"), long, logs=folder)
+    platform.past[0] = BUSY.model_copy(update={"message": LONG})
+    platform.history = Lived(platform)
+    (folder / "tasks").mkdir()
+    (folder / "tasks" / "current.jsonl").write_bytes(record(1) + record(2, level="ERROR", message="boom"))
+    with served(platform, folder / "data"):
+        yield folder / "data"
+
+
+COMMANDS = [("status",), ("status", "board"), ("status", "l" * 63), ("history",), ("history", "tasks")]
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_no_line_is_wider_than_the_terminal(data: Path, columns: int) -> None:
+    for words in COMMANDS:
+        _, seen = shown(*words, "--data", str(data), columns=columns)
+        lines = plain(seen)
+        assert lines and max(map(width, lines)) <= columns, (words, seen)
+
+
+def test_what_is_wrong_is_readable_on_the_narrowest(data: Path) -> None:
+    code, seen = shown("status", "--data", str(data), columns=40)
+    lines = plain(seen)
+    assert code == 1
+    at = next(number for number, line in enumerate(lines) if line.startswith("✗  board"))
+    assert " ".join(line.strip() for line in lines[at + 1 : at + 3]) == "It does not import: no module named nope."
+
+
+def test_colours_are_for_those_who_want_them(data: Path) -> None:
+    _, coloured = shown("status", "--data", str(data))
+    assert "\x1b[31m✗\x1b[0m" in coloured
+    assert "\x1b" not in shown("status", "--data", str(data), NO_COLOR="1")[1]
+    assert "\x1b" not in shown("status", "--data", str(data), TERM="dumb")[1]
+    assert "\x1b" not in reconciler("status", "--data", str(data)).stdout
+
+
+def test_logs_on_a_terminal_have_signs_and_local_times(data: Path) -> None:
+    _, seen = shown("logs", "tasks", "--data", str(data), columns=80, TZ="UTC")
+    assert plain(seen) == [
+        "── 2026-01-02 ──",
+        "03:04:06.000     tasks-1  line 1",
+        "03:04:07.000  ✗  tasks-1  boom",
+    ]
+
+
+ROWS = [
+    (Cell("✓"), Cell("tasks"), Cell(""), Cell("spare"), Cell("a message")),
+    (Cell("✗"), Cell("board"), Cell(""), Cell("more"), Cell("")),
+]
+
+
+def test_a_pipe_gets_every_column_and_no_empty_one() -> None:
+    assert table(ROWS, Screen()) == ["✓  tasks  spare  a message", "✗  board  more"]
+
+
+def test_a_screen_loses_what_it_can_spare_and_then_goes_on_below() -> None:
+    assert table(ROWS, Screen(26), spare=(3,)) == ["✓  tasks  spare  a message", "✗  board  more"]
+    assert blocks(ROWS, Screen(20), spare=(3,)) == [["✓  tasks  spare", "   a message"], ["✗  board  more"]]
+    assert blocks(ROWS, Screen(12), spare=(3,)) == [["✓  tasks", "   a message"], ["✗  board"]]
+
+
+def test_words_are_kept_together_and_letters_counted_as_they_are_wide() -> None:
+    assert list(wrapped("one two three four", 9, 3)) == ["one two", "three", "four"]
+    assert list(wrapped("x" * 30, 10, 2)) == ["x" * 10, "x" * 9 + "…"]
+    assert (width("測試"), width("e\u0301"), cut("測試測試", 5)) == (4, 1, "測試…")
+
+
+DURATIONS = {
+    0.0004: "0 ms",
+    0.021: "21 ms",
+    0.42: "0.4 s",
+    59: "59.0 s",
+    65: "1 min 5 s",
+    7500: "2 h 5 min",
+    7200: "2 h",
+}
+
+
+@pytest.mark.parametrize(("seconds", "said"), DURATIONS.items())
+def test_durations(seconds: float, said: str) -> None:
+    assert lasted(seconds) == said
+
+
+def test_painted_lines_are_folded_with_their_paint() -> None:
+    assert list(folded(["ab\x1b[31mcdef\x1b[0m"], Screen(4))) == ["ab\x1b[31mcd\x1b[0m", "\x1b[31mef\x1b[0m"]
+    assert list(folded(["", "測試測"], Screen(5))) == ["", "測試", "測"]
