@@ -27,7 +27,7 @@ from reconciler.control.triggers import Request, Triggers
 from reconciler.control.upkeep import Upkeep
 from reconciler.control.wanted import Reading, Unfit, Wanted, Wish
 from reconciler.model.failure import Failure, Reason, Stalled, Wait
-from reconciler.model.names import Revision, ServiceName
+from reconciler.model.names import Revision, ServiceName, SyncId
 from reconciler.model.notice import Kind
 from reconciler.model.plan import Action, Running, Verb, decide, in_order, plan
 from reconciler.model.status import ActionStatus
@@ -75,6 +75,8 @@ class Loop:
         self._newest = 0
         self._departing: set[Lane] = set()
         self._concluding: set[asyncio.Task[None]] = set()
+        self._under_way: set[SyncId] = set()
+        cron.give_way(lambda: bool(self._under_way) or self.triggers.is_asked)
 
     def restore(self, returned: Iterable[Returned], memories: dict[ServiceName, Memory]) -> None:
         """Begin with what a former control left running, and what it knew."""
@@ -112,6 +114,7 @@ class Loop:
                 await self._give_up(request, bug, watch)
 
     def _began(self, request: Request) -> None:
+        self._under_way.add(request.sync)
         at = datetime.now(UTC)
         self._journal.later(lambda entries: entries.start_sync(request.sync, at))
         message = f"asked for by {request.actor}"
@@ -270,6 +273,7 @@ class Loop:
         task = asyncio.create_task(self._conclude(request, reading, actions, work, watch))
         self._concluding.add(task)
         task.add_done_callback(self._concluding.discard)
+        task.add_done_callback(lambda _: self._under_way.discard(request.sync))
 
     async def _conclude(
         self,
@@ -356,6 +360,7 @@ class Loop:
         foreseen = failure if isinstance(failure, Failure) else Wait(Reason.SOURCE_UNAVAILABLE, BUG)
         self.seen = replace(self.seen, trouble=foreseen)
         log.warning(foreseen.message, extra={"reason": foreseen.reason, "sync": request.sync})
+        self._under_way.discard(request.sync)
         await self._finish(request, "failed", watch, message=foreseen.message, kept=len(self.lanes))
 
     async def _finish(

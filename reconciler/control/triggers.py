@@ -28,6 +28,11 @@ class Triggers:
         self._asked = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether somebody asks, or asked and waits for the loop."""
+        return self._one_at_a_time.locked() or self._waiting is not None
+
     async def ask(self, kind: str, actor: str, *, retry: bool = False) -> Request:
         """Ask for a sync. Once this returns, one that began after the question is certain to happen."""
         async with self._one_at_a_time:

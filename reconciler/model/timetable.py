@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import islice
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -68,28 +69,33 @@ def jitter(job: Job) -> timedelta:
 
 def due(job: Job, settled: datetime, now: datetime) -> Due:
     """What of a job's times since `settled` is to run now, and how many are given up."""
-    until = now - jitter(job)
-    count = sum(1 for _ in islice(_between(job, settled, until), MOST_COUNTED))
+    return _due(job.schedule, job.timezone, job.most_caught_up, settled, now - jitter(job))
+
+
+@lru_cache(maxsize=64)
+def _due(schedule: str, timezone: str, made_good: int, settled: datetime, until: datetime) -> Due:
+    """Asked by many jobs at once, as a rule by all of them the same."""
+    count = sum(1 for _ in islice(_between(schedule, timezone, settled, until), MOST_COUNTED))
     if not count:
         return Due((), 0, settled)
-    newest = _newest(job, settled, until, max(1, job.most_caught_up))
-    runs = [at for at in newest if job.most_caught_up or until - at <= ON_TIME]
+    newest = _newest(schedule, timezone, settled, until, max(1, made_good))
+    runs = [at for at in newest if made_good or until - at <= ON_TIME]
     return Due(tuple(runs), max(0, count - len(runs)), newest[-1])
 
 
-def _newest(job: Job, settled: datetime, until: datetime, wanted: int) -> list[datetime]:
+def _newest(schedule: str, timezone: str, settled: datetime, until: datetime, wanted: int) -> list[datetime]:
     """The last few times; a long absence of a frequent job is not gone through from its beginning."""
     window = _FIRST_WINDOW
     while True:
         begin = max(settled, until - window)
-        found = list(_between(job, begin, until))
+        found = list(_between(schedule, timezone, begin, until))
         if begin == settled or len(found) >= wanted:
             return found[-wanted:]
         window *= 8
 
 
-def _between(job: Job, after: datetime, until: datetime) -> Iterator[datetime]:
-    for at in times(job.schedule, job.timezone, after):
+def _between(schedule: str, timezone: str, after: datetime, until: datetime) -> Iterator[datetime]:
+    for at in times(schedule, timezone, after):
         if at > until:
             return
         yield at

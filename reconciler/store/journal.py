@@ -152,8 +152,9 @@ class Journal:
     note_commit = _alone(Transaction.note_commit)
     commits = _alone(Transaction.commits)
 
-    settle_job = _alone(Transaction.settle_job)
-    change_run = _alone(Transaction.change_run)
+    settle_jobs = _alone(Transaction.settle_jobs)
+    begin_runs = _alone(Transaction.begin_runs)
+    change_runs = _alone(Transaction.change_runs)
     run = _alone(Transaction.run)
     runs = _alone(Transaction.runs)
 

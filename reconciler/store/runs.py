@@ -4,14 +4,14 @@ How far a job's times are settled stands beside its runs and changes in the same
 has no more keeps its runs.
 """
 
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
-from typing import Any, TypedDict, Unpack
+from typing import Any
 
 from sqlalchemy import RowMapping, and_, bindparam, delete, func, select, update
 
-from reconciler.model.names import ReleaseId, ServiceName
+from reconciler.model.names import ServiceName
 from reconciler.model.run import UNDER_WAY, Cause, RunId, RunState
 from reconciler.store.entries import Entries, changing, inserting
 from reconciler.store.rows import JobRow, Page, RunRow
@@ -23,23 +23,27 @@ RUNS_KEPT = 200
 _LOOKED_EVERY = 250
 """Runs after which all jobs are looked at for too many."""
 
+_RUN = tuple(field.name for field in fields(RunRow))
+_CHANGED = ("state", "release", "started_at", "finished_at", "message", "detail")
+
 _INSERT_JOB = inserting(JobTable)
 _INSERT = inserting(Run)
 _CHANGE = changing(Run, Run.__table__.c.id)
 _CHANGE_JOB = update(JobTable).where(JobTable.service == bindparam("of"), JobTable.name == bindparam("key"))
 _SETTLE = _CHANGE_JOB.values(settled=bindparam("until"), missed=JobTable.missed + bindparam("more"))
-_KNOWN = select(Run.number).where(Run.id == bindparam("key"))
+_KNOWN = select(Run.id).where(Run.id.in_(bindparam("keys", expanding=True)))
+_LAST = select(func.max(Run.number))
 
 
-class RunChange(TypedDict, total=False):
-    """What may be written about a run; what is left out stays as it is."""
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a look at one job decided."""
 
-    state: RunState
-    release: ReleaseId | None
-    started_at: datetime | None
-    finished_at: datetime | None
-    message: str | None
-    detail: str | None
+    service: ServiceName
+    job: str
+    until: datetime
+    missed: int
+    runs: Sequence[RunRow]
 
 
 class RunEntries(Entries):
@@ -56,24 +60,30 @@ class RunEntries(Entries):
             if row.gone_at is None:
                 self._change_job(service, name, gone_at=at)
 
-    def settle_job(
-        self, service: ServiceName, name: str, settled: datetime, missed: int, runs: Iterable[RunRow]
-    ) -> tuple[RunId, ...]:
-        """Write down what a look at a job decided. Which of the runs are new; the others were begun before."""
-        self._connection.execute(_SETTLE, {"of": service, "key": name, "until": settled, "more": missed})
-        return tuple(run.id for run in runs if self.begin_run(run))
+    def settle_jobs(self, looks: Sequence[Settled]) -> frozenset[RunId]:
+        """Write down what was decided about jobs. Which of the runs are new; the others were begun before."""
+        told = [{"of": one.service, "key": one.job, "until": one.until, "more": one.missed} for one in looks]
+        if told:
+            self._connection.execute(_SETTLE, told)
+        return self.begin_runs([run for one in looks for run in one.runs])
 
-    def begin_run(self, run: RunRow) -> bool:
-        """The intent, before anything is done. False: this run is known already, and must not be done."""
-        if self._connection.execute(_KNOWN, {"key": run.id}).scalar() is not None:
-            return False
-        number = self._add(_INSERT, asdict(run))
-        if number % _LOOKED_EVERY == 0:
-            self._forget_old()
-        return True
+    def begin_runs(self, runs: Iterable[RunRow]) -> frozenset[RunId]:
+        """The intents, before anything is done. What is not told back is known already, and must not be done."""
+        wanted = {run.id: run for run in runs}
+        known = frozenset(self._connection.execute(_KNOWN, {"keys": list(wanted)}).scalars()) if wanted else frozenset()
+        new = [run for name, run in wanted.items() if name not in known]
+        if new:
+            self._connection.execute(_INSERT, [{name: getattr(run, name) for name in _RUN} for run in new])
+            last = self._connection.execute(_LAST).scalar_one()
+            if last // _LOOKED_EVERY != (last - len(new)) // _LOOKED_EVERY:
+                self._forget_old()
+        return frozenset(run.id for run in new)
 
-    def change_run(self, run: RunId, **change: Unpack[RunChange]) -> None:
-        self._connection.execute(_CHANGE, {"key": run, **change})
+    def change_runs(self, runs: Iterable[RunRow]) -> None:
+        """How these stand now."""
+        changes = [{"key": run.id, **{name: getattr(run, name) for name in _CHANGED}} for run in runs]
+        if changes:
+            self._connection.execute(_CHANGE, changes)
 
     def run(self, run: RunId) -> RunRow | None:
         row = self._connection.execute(select(Run.__table__).where(Run.id == run)).mappings().first()

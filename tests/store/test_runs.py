@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from reconciler.model.run import Cause, RunId, RunState, run_id
 from reconciler.store.journal import Journal
 from reconciler.store.rows import JobRow, RunRow
-from reconciler.store.runs import RUNS_KEPT
+from reconciler.store.runs import RUNS_KEPT, Settled
 from tests.store.journals import REPORTS, START, TASKS, at, in_journal
 
 MINUTE = timedelta(minutes=1)
@@ -41,15 +40,15 @@ async def follow(journal: Journal, *jobs: JobRow, when: datetime = START) -> Non
     await journal.write(lambda entries: entries.follow_jobs(TASKS, jobs, when))
 
 
-async def settle(journal: Journal, *runs: RunRow, missed: int = 0) -> tuple[RunId, ...]:
-    return await journal.settle_job(TASKS, "tidy", runs[-1].scheduled_at, missed, runs)
+async def settle(journal: Journal, *runs: RunRow, missed: int = 0) -> frozenset[RunId]:
+    return await journal.settle_jobs([Settled(TASKS, "tidy", runs[-1].scheduled_at, missed, runs)])
 
 
 def test_a_time_is_written_down_once_however_often_it_is_decided(tmp_path: Path) -> None:
     async def scenario(journal: Journal) -> None:
         await follow(journal, job())
-        assert await settle(journal, run(1), run(2)) == (run(1).id, run(2).id)
-        assert await settle(journal, run(2), run(3), missed=4) == (run(3).id,)
+        assert await settle(journal, run(1), run(2)) == {run(1).id, run(2).id}
+        assert await settle(journal, run(2), run(3), missed=4) == {run(3).id}
         (known,) = await journal.write(lambda entries: entries.jobs())
         assert (known.settled, known.missed) == (run(3).scheduled_at, 4)
 
@@ -60,8 +59,8 @@ def test_a_run_that_was_under_way_is_found_by_the_next_control(tmp_path: Path) -
     async def first(journal: Journal) -> None:
         await follow(journal, job())
         await settle(journal, run(1), run(2), run(3, state=RunState.QUEUED))
-        await journal.change_run(run(1).id, state=RunState.DONE, finished_at=at(90), message="answered 200")
-        await journal.change_run(run(2).id, state=RunState.RUNNING, started_at=at(121))
+        done = replace(run(1), state=RunState.DONE, finished_at=at(90), message="answered 200")
+        await journal.change_runs([done, replace(run(2), state=RunState.RUNNING, started_at=at(121))])
 
     async def second(journal: Journal) -> None:
         found = await journal.write(lambda entries: entries.unfinished_runs())
@@ -97,7 +96,7 @@ def test_runs_are_told_in_pages_the_newest_first(tmp_path: Path) -> None:
     async def scenario(journal: Journal) -> None:
         await follow(journal, job(), job("other"))
         await settle(journal, *(run(minute) for minute in range(1, 6)))
-        await journal.write(lambda entries: entries.begin_run(run(6, "other")))
+        await journal.begin_runs([run(6, "other")])
         first = await journal.runs(TASKS, limit=2)
         assert ([one.id for one in first.items], first.total) == ([run(6, "other").id, run(5).id], 6)
         second = await journal.runs(TASKS, limit=2, after=first.next)
@@ -120,7 +119,7 @@ def test_old_runs_are_forgotten_but_for_what_is_under_way_and_never_begun_again(
         if is_hanging:
             begun[0] = replace(begun[0], state=RunState.RUNNING)
         for one in begun:
-            await journal.write(partial(_begin, one))
+            await journal.begin_runs([one])
         page = await journal.runs(TASKS, limit=500)
         assert RUNS_KEPT <= page.total <= RUNS_KEPT + 251
         assert (page.items[-1].id == begun[0].id) is is_hanging
@@ -129,7 +128,3 @@ def test_old_runs_are_forgotten_but_for_what_is_under_way_and_never_begun_again(
         assert known.forgotten == min(kept) - MINUTE
 
     in_journal(tmp_path / "journal.db", scenario)
-
-
-def _begin(one: RunRow, entries: object) -> None:
-    entries.begin_run(one)  # type: ignore[attr-defined]

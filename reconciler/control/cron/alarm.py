@@ -1,8 +1,9 @@
-"""Wakes cron when a job may be due; what is due, cron finds out by itself.
+"""Wakes cron when jobs may be due; what is due, cron finds out by itself.
 
-An APScheduler with jobs in memory only: the journal is the truth. It says *when to look* and nothing else, so that
-it does not matter whether it wakes too early, too late, or twice. A clock that is set while it sleeps is noticed
-within half a minute.
+An APScheduler in memory only: the journal is the truth. It says *when to look* and nothing else, so that it does not
+matter whether it wakes too early, too late, or twice. Jobs that are due at the same times share one bell: what ten
+thousand of them cost is what their different schedules cost. A clock that is set while it sleeps is noticed within
+half a minute.
 """
 
 import logging
@@ -14,12 +15,13 @@ from typing import TypeAlias
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
 
+from reconciler.model.cron import expression
 from reconciler.model.job import Job
 from reconciler.model.names import ServiceName
-from reconciler.model.timetable import next_time
+from reconciler.model.timetable import jitter, next_time
 
 Key: TypeAlias = tuple[ServiceName, str]
-Look: TypeAlias = Callable[[Key], Awaitable[None]]
+Look: TypeAlias = Callable[..., Awaitable[None]]
 
 SLEEPS_AT_MOST = 30.0
 STEP = 1.0
@@ -27,7 +29,7 @@ STEP = 1.0
 
 
 class Times(BaseTrigger):  # type: ignore[misc]
-    """The times of one job, as cronsim computes them; APScheduler's own reading of crontab is another."""
+    """The times of a job, as cronsim computes them; APScheduler's own reading of crontab is another."""
 
     __slots__ = ("job",)
 
@@ -44,6 +46,9 @@ class Alarm:
         logging.getLogger("apscheduler").setLevel(logging.WARNING)
         self._look = look
         self._scheduler = _Scheduler(look_at_all)
+        self._bells: dict[str, dict[Key, None]] = {}
+        """Who is to be looked at when one rings."""
+        self._bell_of: dict[Key, str] = {}
 
     def start(self) -> None:
         self._scheduler.start()
@@ -54,19 +59,33 @@ class Alarm:
 
     def set(self, key: Key, job: Job) -> None:
         """Wake for this job from now on, whatever it was before."""
-        # A look that is late is no misfire, and one look finds everything.
-        given = {"misfire_grace_time": None, "coalesce": True, "replace_existing": True}
-        name = _name(key)
-        self._scheduler.add_job(self._look, Times(job), (key,), id=name, name=name, **given)
+        self.clear(key)
+        bell = _bell(job)
+        if bell not in self._bells:
+            # A look that is late is no misfire, and one look finds everything.
+            given = {"misfire_grace_time": None, "coalesce": True}
+            self._scheduler.add_job(self._ring, Times(job), (bell,), id=bell, name=bell, **given)
+        self._bells.setdefault(bell, {})[key] = None
+        self._bell_of[key] = bell
 
     def clear(self, key: Key) -> None:
-        if self._scheduler.get_job(_name(key)) is not None:
-            self._scheduler.remove_job(_name(key))
+        bell = self._bell_of.pop(key, None)
+        if bell is None:
+            return
+        del self._bells[bell][key]
+        if not self._bells[bell]:
+            del self._bells[bell]
+            # One that will never ring again has gone by itself.
+            if self._scheduler.get_job(bell) is not None:
+                self._scheduler.remove_job(bell)
 
     def next(self, key: Key) -> datetime | None:
         """When it wakes for this job."""
-        job = self._scheduler.get_job(_name(key))
-        return getattr(job, "next_run_time", None)
+        bell = self._bell_of.get(key)
+        return None if bell is None else getattr(self._scheduler.get_job(bell), "next_run_time", None)
+
+    async def _ring(self, bell: str) -> None:
+        await self._look(*self._bells.get(bell, ()))
 
 
 class _Scheduler(AsyncIOScheduler):  # type: ignore[misc]
@@ -109,5 +128,7 @@ def _clocks() -> tuple[float, float]:
     return time.monotonic(), time.time()
 
 
-def _name(key: Key) -> str:
-    return "/".join(key)
+def _bell(job: Job) -> str:
+    """The same for all that are due at the same times, however they are written."""
+    spread = jitter(job).total_seconds()
+    return f"{expression(job.schedule)} {job.timezone}" + (f" +{spread:g}s" if spread else "")

@@ -2,7 +2,8 @@
 worker.
 
 Says how it came to its end, whatever that was. An answer is read no further than its beginning tells, and a run that
-lasts when its release has to go is interrupted by the release, not by us.
+lasts when its release has to go is interrupted by the release, not by us. What nobody was asked for yet is tried again,
+or given back for the release that took over.
 """
 
 import asyncio
@@ -35,28 +36,38 @@ LEFT = Outcome(RunState.INTERRUPTED, "its release had to go before it was done")
 Serves = Callable[[], bool]
 
 
+class NotBegun(Exception):
+    """The release lost the traffic before anybody was asked for anything."""
+
+
 class Perform(Protocol):
     async def __call__(self, job: Job, run: RunRow, live: Live, serves: Serves) -> Outcome:
-        """Carry out a run; `serves` says whether that release still has the traffic."""
+        """Carry out a run; `serves` says whether that release still has the traffic. Raises `NotBegun`."""
 
 
 async def perform(job: Job, run: RunRow, live: Live, serves: Serves) -> Outcome:
-    worker = await _ready(live.crew, run, min(job.timeout, READY_WITHIN))
-    if worker is None:
-        return Outcome(RunState.FAILED, f"no worker of {live.release} was ready")
-    if job.call is not None:
-        return await worker.call(run.id, job.call, job.arguments, job.timeout)
-    return await _request(worker, job, run, live, serves)
+    deadline = asyncio.get_running_loop().time() + min(job.timeout, READY_WITHIN)
+    while (worker := await _ready(live.crew, run, serves, deadline)) is not None:
+        # No await between choosing a worker and asking it: told to go after that, it still does this.
+        if job.call is not None:
+            return await worker.call(run.id, job.call, job.arguments, job.timeout)
+        try:
+            return await _request(worker, job, run, live, serves)
+        except httpx.ConnectError:
+            # It died or was told to go in this very moment, and has heard of nothing.
+            await asyncio.sleep(LOOKED_EVERY)
+    return Outcome(RunState.FAILED, f"no worker of {live.release} was ready")
 
 
-async def _ready(crew: Crew, run: RunRow, within: float) -> Worker | None:
+async def _ready(crew: Crew, run: RunRow, serves: Serves, deadline: float) -> Worker | None:
     """One of the workers, another one for another run."""
-    deadline = asyncio.get_running_loop().time() + within
-    while not (ready := crew.ready):
-        if asyncio.get_running_loop().time() > deadline:
-            return None
+    while asyncio.get_running_loop().time() < deadline:
+        if not serves():
+            raise NotBegun
+        if ready := crew.ready:
+            return ready[hash(run.id) % len(ready)]
         await asyncio.sleep(LOOKED_EVERY)
-    return ready[hash(run.id) % len(ready)]
+    return None
 
 
 async def _request(worker: Worker, job: Job, run: RunRow, live: Live, serves: Serves) -> Outcome:
@@ -67,19 +78,21 @@ async def _request(worker: Worker, job: Job, run: RunRow, live: Live, serves: Se
         "User-Agent": "reconciler-cron",
         "Accept-Encoding": "identity",
     }
-    redactor = await _redactor(live.crew)
     try:
         request = httpx.Request(method, f"{HOST}{live.recipe.prefix}{path}", headers=headers)
         async with asyncio.timeout(job.timeout), transport(str(worker.sockets.private)) as door:
             response = await door.handle_async_request(request)
             try:
-                return _judged(response, *await _beginning(response), redactor)
+                beginning, size = await _beginning(response)
             finally:
                 await response.aclose()
     except TimeoutError:
         return Outcome(RunState.TIMED_OUT, f"it took longer than {job.timeout:g} s")
+    except httpx.ConnectError:
+        raise
     except (httpx.TransportError, httpx.InvalidURL) as error:
         return await _broken(worker, serves, error)
+    return await _judged(response, beginning, size, live.crew)
 
 
 async def _redactor(crew: Crew) -> Redactor | None:
@@ -101,9 +114,12 @@ async def _beginning(response: httpx.Response) -> tuple[bytes, int]:
     return kept, size
 
 
-def _judged(response: httpx.Response, beginning: bytes, size: int, redactor: Redactor | None) -> Outcome:
+async def _judged(response: httpx.Response, beginning: bytes, size: int, crew: Crew) -> Outcome:
     status = response.status_code
     said = f"answered {status}" + (f", and more than {READ >> 20} MiB, which were not read" if size > READ else "")
+    if status < 300:
+        return Outcome(RunState.DONE, said)
+    redactor = await _redactor(crew)
     if response.is_redirect:
         place = redactor.cut(response.headers.get("location", ""), 200, "…") if redactor else "another place"
         return Outcome(RunState.FAILED, f"{said}, a redirect to {place}: write the path that it leads to")
