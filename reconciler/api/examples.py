@@ -245,6 +245,16 @@ EXAMPLES: Final[dict[str, Any]] = {
                 "restarts": 0,
             }
         ],
+        "traffic": {
+            "requests_per_second": 4.2,
+            "error_share": 0.0,
+            "latency_p50": 0.004,
+            "latency_p95": 0.021,
+            "connections": 12,
+            "in_flight": 1,
+            "requests_by_minute": [*[240] * 29, 118],
+            "errors_by_minute": [0] * 30,
+        },
         "processes": [],
         "cron": [],
         "suite": {"verdict": "passed", "summary": "5 of 5 cases passed", "flaky": False, "release": RELEASE_ID},

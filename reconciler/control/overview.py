@@ -45,6 +45,7 @@ from reconciler.model.status import (
     SourceStatus,
     SuiteStatus,
     SyncStatus,
+    TrafficStatus,
     WorkerStatus,
 )
 from reconciler.model.verdict import Report
@@ -52,6 +53,7 @@ from reconciler.source.followed import Source
 from reconciler.store.journal import Journal
 from reconciler.worker.process import Worker
 from reconciler.worker.processes import Process
+from reconciler.worker.served import NOTHING
 
 
 class Overview:
@@ -121,7 +123,11 @@ class Overview:
         return self._service(lane) if lane is not None else None
 
     def _service(self, lane: Lane) -> ServiceStatus:
-        return _service(lane, self._loop.seen, self._commits, self._cron)
+        return _service(lane, self._loop.seen, self._commits, self._cron, self._traffic(lane))
+
+    def _traffic(self, lane: Lane) -> TrafficStatus:
+        workers = lane.stage.live.crew.workers if lane.stage.live is not None else []
+        return self.metrics.meter.of_late(lane.name, sum((worker.in_hand for worker in workers), NOTHING))
 
     async def runs(self, name: str, job: str | None, limit: int, after: str | None) -> tuple[Sequence[RunStatus], int]:
         page = await self._journal.runs(ServiceName(name), job, limit, after)
@@ -196,7 +202,7 @@ def _true(lane: Lane) -> tuple[Condition, ...]:
     return tuple(condition for condition in lane.account.conditions if condition.status == "True")
 
 
-def _service(lane: Lane, seen: Seen, commits: Commits, cron: Cron) -> ServiceStatus:
+def _service(lane: Lane, seen: Seen, commits: Commits, cron: Cron, traffic: TrafficStatus) -> ServiceStatus:
     live, account = lane.stage.live, lane.account
     trouble = account.trouble
     # A service that a revision did not touch follows it all the same, without anybody having had to say so.
@@ -214,6 +220,7 @@ def _service(lane: Lane, seen: Seen, commits: Commits, cron: Cron) -> ServiceSta
         revision_changed=account.changed,
         environment=EnvironmentStatus(id=live.environment, packages=dict(live.packages)) if live else None,
         workers=tuple(_worker(worker, live.crew.restarts) for worker in live.crew.workers) if live else (),
+        traffic=traffic,
         processes=tuple(_process(process) for process in live.crew.processes.all) if live else (),
         cron=tuple(job_status(duty, next_at) for duty, next_at in cron.duties(lane.name)),
         suite=_suite(account.report) if account.report else None,

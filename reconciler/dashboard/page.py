@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from reconciler.dashboard.assets import ASSETS
 from reconciler.dashboard.standing import Look, look_of
 from reconciler.dashboard.timeline import timeline
+from reconciler.dashboard.traffic import percent, rate, span, spark
 from reconciler.model.names import sha_of
 
 LONGEST = 300
@@ -80,6 +81,7 @@ def _made() -> Environment:
     made.filters.update(
         brief=brief, ago=ago, lasted=lasted, clock=clock, sha=sha, timeline=timeline, look=look_of, plain=plain
     )
+    made.filters.update(rate=rate, span=span, percent=percent, spark=spark)
     made.globals.update(asset=lambda name: ASSETS[name].address, Look=Look)
     return made
 

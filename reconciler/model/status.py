@@ -228,6 +228,36 @@ class ProcessStatus(Told):
     last_exit: str | None = None
 
 
+class TrafficStatus(Told):
+    """What its workers answered of late: over the last five minutes, and the half hour minute by minute."""
+
+    requests_per_second: float
+    error_share: float | None
+    """Of answers with a status of 500 and more, from 0 to 1; null where nobody asked, as the next two are."""
+    latency_p50: float | None
+    """Seconds in which half of the requests were answered, guessed from classes of durations."""
+    latency_p95: float | None
+    connections: int
+    """That workers hold now."""
+    in_flight: int
+    requests_by_minute: tuple[int, ...]
+    """Thirty, the oldest first; the last is the minute under way. Empty when there was none in any of them."""
+    errors_by_minute: tuple[int, ...]
+
+
+QUIET = TrafficStatus(
+    requests_per_second=0.0,
+    error_share=None,
+    latency_p50=None,
+    latency_p95=None,
+    connections=0,
+    in_flight=0,
+    requests_by_minute=(),
+    errors_by_minute=(),
+)
+"""Nobody asked for half an hour."""
+
+
 class ServiceStatus(Told):
     name: str
     description: str | None = None
@@ -243,6 +273,7 @@ class ServiceStatus(Told):
     """The revision that last changed this service."""
     environment: EnvironmentStatus | None
     workers: tuple[WorkerStatus, ...]
+    traffic: TrafficStatus = QUIET
     processes: tuple[ProcessStatus, ...] = ()
     cron: tuple[JobStatus, ...] = ()
     suite: SuiteStatus | None = None

@@ -52,6 +52,9 @@ class InHand:
     connections: int = 0
     in_flight: int = 0
 
+    def __add__(self, other: "InHand") -> "InHand":
+        return InHand(self.connections + other.connections, self.in_flight + other.in_flight)
+
 
 NOTHING = InHand()
 

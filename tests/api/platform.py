@@ -33,6 +33,7 @@ from reconciler.model.status import (
     ServiceStatus,
     SourceStatus,
     SyncStatus,
+    TrafficStatus,
     WebhookStatus,
     WorkerStatus,
 )
@@ -108,6 +109,21 @@ def service(name: str, *conditions: Condition, **changes: Any) -> ServiceStatus:
         "events": (EventStatus(id=1, at=SINCE, kind="live", service=name, release=f"{name}-1", message="Went live"),),
     }
     return ServiceStatus(**{**given, **changes})
+
+
+def busy(scale: int = 1) -> TrafficStatus:
+    """One request in a hundred fails, and there are more of them from minute to minute, but for the one under way."""
+    requests = tuple(scale * (250 - 10 * abs(place % 10 - 5) - place // 10) for place in range(29))
+    return TrafficStatus(
+        requests_per_second=4.2 * scale,
+        error_share=0.01,
+        latency_p50=0.004,
+        latency_p95=0.021,
+        connections=12,
+        in_flight=1,
+        requests_by_minute=(*requests, 118 * scale),
+        errors_by_minute=(0,) * 10 + (6 * scale,) * 12 + (0,) * 8,
+    )
 
 
 def failing(name: str) -> ServiceStatus:

@@ -8,9 +8,9 @@ import uvicorn
 
 from reconciler.api import Access, build
 from reconciler.listener import url
-from reconciler.model.status import CommitStatus
+from reconciler.model.status import QUIET, CommitStatus
 from tests.api.asking import TOKEN
-from tests.api.platform import SINCE, Still, condition, failing, release, service
+from tests.api.platform import SINCE, Still, busy, condition, failing, release, service
 from tests.waiting import until_sync
 
 COMMIT = CommitStatus(sha="0123456789" * 4, author="Ada", subject="Answer with totals of the last week", at=SINCE)
@@ -19,7 +19,11 @@ COMMIT = CommitStatus(sha="0123456789" * 4, author="Ada", subject="Answer with t
 def many(count: int) -> Still:
     """Services in all the ways in which a platform of that size has them."""
     good = (
-        service(f"service-{number:04}", live=release(f"service-{number:04}", 1, commit=COMMIT))
+        service(
+            f"service-{number:04}",
+            live=release(f"service-{number:04}", 1, commit=COMMIT),
+            traffic=busy(1 + number % 7) if number % 5 else QUIET,
+        )
         for number in range(count - 3)
     )
     working = condition("Syncing", "True", "Progressing", "starting it")

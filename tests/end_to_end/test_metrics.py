@@ -66,6 +66,10 @@ def test_answers_are_counted_by_their_class_and_timed(shared: Platform) -> None:
     assert quick <= all_of_them - 2
     assert told(shared, "reconciler_request_duration_seconds_sum", service="counted") >= 0.3
     assert told(shared, "reconciler_worker_memory_bytes", service="counted") > 1_000_000
+    traffic = shared.service("counted")["traffic"]
+    assert sum(traffic["requests_by_minute"]) == all_of_them and sum(traffic["errors_by_minute"]) == 1
+    assert 0 < traffic["latency_p50"] < traffic["latency_p95"] and traffic["requests_per_second"] > 0
+    assert 0 < traffic["error_share"] < 0.2
     assert told(shared, "reconciler_service_condition", service="counted", type="Ready", status="True") == 1
 
 

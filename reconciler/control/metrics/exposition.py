@@ -102,9 +102,9 @@ def _requests(moment: Moment) -> Iterator[Metric]:
         (((name,), one.times) for name, one in moment.figures.items() if any(one.times.counts)),
     )
     stations = moment.stations.items()
-    in_flight = (((name,), one.in_flight) for name, one in stations if one.workers)
+    in_flight = (((name,), one.held.in_flight) for name, one in stations if one.workers)
     yield _gauge("reconciler_requests_in_flight", "Requests that workers have in hand.", ["service"], in_flight)
-    held = (((name,), one.connections) for name, one in stations if one.workers)
+    held = (((name,), one.held.connections) for name, one in stations if one.workers)
     yield _gauge("reconciler_connections", "Connections that workers hold, WebSockets too.", ["service"], held)
 
 

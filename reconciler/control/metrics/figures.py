@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TypeVar
 
+from reconciler.control.metrics.minutes import Minutes
 from reconciler.model.names import ReleaseId
 from reconciler.worker.served import BOUNDS, CLASSES
 
@@ -60,6 +61,7 @@ class ServiceFigures:
     lateness: dict[str, tuple[int, float]] = field(default_factory=dict)
     """By job: how many runs began, and how long after their times all together."""
     missed: dict[str, int] = field(default_factory=dict)
+    minutes: Minutes = field(default_factory=Minutes)
     gone_at: float | None = None
 
     def copy(self) -> "ServiceFigures":

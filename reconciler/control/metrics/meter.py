@@ -10,10 +10,12 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from reconciler.control.metrics.figures import PHASES, ReleaseFigures, ServiceFigures, Spread, add, noted
+from reconciler.control.metrics.minutes import Minutes
 from reconciler.model.names import ReleaseId, ServiceName
 from reconciler.model.notice import Kind, Notice
+from reconciler.model.status import TrafficStatus
 from reconciler.worker.exit import Exit
-from reconciler.worker.served import Served
+from reconciler.worker.served import InHand, Served
 from reconciler.worker.spec import ReleaseSpec
 
 TOLD_FOR = 300.0
@@ -35,6 +37,7 @@ class Meter:
         self.builds: dict[str, Spread] = {}
         self.webhooks: dict[tuple[str, str], int] = {}
         self._clock = clock
+        self._since = clock()
         self._of_service: Mapping[Kind, Callable[[ServiceFigures, Notice], None]] = {
             Kind.RELEASE_SWITCHED: self._switched,
             Kind.ROLLED_BACK: self._switched,
@@ -55,6 +58,7 @@ class Meter:
         figures.unanswered += served.unanswered
         if not served.total:
             return
+        figures.minutes.note(served, self._clock())
         release = self._release(figures, spec.release)
         for index, more in enumerate(served.answers):
             figures.answers[index] += more
@@ -108,6 +112,13 @@ class Meter:
     def _removed(self, figures: ServiceFigures, _: Notice) -> None:
         figures.gone_at = self._clock()
         self._forget_gone()
+
+    # What people ask
+
+    def of_late(self, service: ServiceName, held: InHand) -> TrafficStatus:
+        """What a service answered lately; `held` is what its workers have in hand."""
+        minutes = self.services[service].minutes if service in self.services else Minutes()
+        return minutes.look(self._clock(), self._since, held)
 
     # What is no more
 

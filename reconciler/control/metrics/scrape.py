@@ -23,6 +23,7 @@ from reconciler.model.status import Condition
 from reconciler.store.journal import Journal
 from reconciler.worker.crew import LocalEngine
 from reconciler.worker.process import Worker
+from reconciler.worker.served import NOTHING, InHand
 
 GATEWAY_WITHIN = 1.0
 
@@ -34,8 +35,7 @@ class Station:
     conditions: tuple[Condition, ...]
     workers: Mapping[str, int]
     """How many there are in which state."""
-    connections: int
-    in_flight: int
+    held: InHand
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Scrape:
     def __init__(
         self, meter: Meter, loop: Loop, engine: LocalEngine, traffic: Traffic, journal: Journal, feed: Feed
     ) -> None:
-        self._meter = meter
+        self.meter = meter
         self._loop = loop
         self._engine = engine
         self._traffic = traffic
@@ -95,7 +95,7 @@ class Scrape:
             return None
 
     def _look(self, gateway: Mapping[str, int] | None) -> Moment:
-        meter, loop = self._meter, self._loop
+        meter, loop = self.meter, self._loop
         crews = [(crew.spec, [one for one in crew.workers if not one.is_gone]) for crew in self._engine.crews]
         present: dict[ServiceName, list[Worker]] = {name: [] for name in loop.lanes}
         alive: dict[ServiceName, set[ReleaseId]] = {
@@ -139,8 +139,7 @@ def _station(conditions: tuple[Condition, ...], workers: list[Worker]) -> Statio
     states: dict[str, int] = {}
     for worker in workers:
         states[worker.state] = states.get(worker.state, 0) + 1
-    connections = sum(worker.in_hand.connections for worker in workers)
-    return Station(conditions, states, connections, sum(worker.in_hand.in_flight for worker in workers))
+    return Station(conditions, states, sum((worker.in_hand for worker in workers), NOTHING))
 
 
 def _copied(spreads: Mapping[str, Spread]) -> dict[str, Spread]:

@@ -2,7 +2,7 @@
 // Everything that others wrote is set as text. A tab that nobody sees holds no connection.
 "use strict";
 
-const SLOWEST = 1000, REFUSED = 10000, LINES = 500;
+const SLOWEST = 1000, REFUSED = 10000, MOVES = 15000, LINES = 500;
 const link = document.getElementById("link");
 let stream = null, seen = document.body.dataset.seen, met = false, waiting = null, looking = false, again = false, last = 0, took = 0;
 
@@ -48,6 +48,9 @@ function refresh() {
   const pause = Math.max(SLOWEST, 10 * took) - (performance.now() - last);
   waiting = setTimeout(() => { waiting = null; look(); }, Math.max(0, pause));
 }
+
+// No event tells of requests: what shows them is looked at now and then.
+if (document.querySelector("[data-moves]")) setInterval(() => { if (!document.hidden) refresh(); }, MOVES);
 
 async function look(address = location.href) {
   looking = true; again = false; last = performance.now();
