@@ -1,13 +1,13 @@
 """Lists in pieces: `limit` says how many, `after` goes on where the last piece ended."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Generic, TypeVar
 
 from fastapi import Query
 from pydantic import BaseModel
 
-from reconciler.model.status import AuditStatus, ReleaseStatus, RunStatus, ServiceStatus, SyncStatus
+from reconciler.model.status import AuditStatus, ReleaseStatus, RunStatus, SyncStatus
 
 T = TypeVar("T")
 Newest = TypeVar("Newest", SyncStatus, ReleaseStatus, RunStatus, AuditStatus)
@@ -33,12 +33,13 @@ class Page(BaseModel, Generic[T]):
     """Give it as `after` to go on; null at the end."""
 
 
-def page_of_services(services: Sequence[ServiceStatus], limit: int, after: str | None) -> Page[ServiceStatus]:
-    """A piece of a list in name order; `after` need not exist any more."""
-    start = bisect_right(services, after, key=lambda service: service.name) if after is not None else 0
-    items = list(services[start : start + limit])
-    more = start + limit < len(services)
-    return Page(items=items, total=len(services), next=items[-1].name if more and items else None)
+def page_by_name(names: Sequence[str], limit: int, after: str | None, tell: Callable[[str], T | None]) -> Page[T]:
+    """A piece of a list in name order; `after` need not exist any more. Only what is shown is told."""
+    start = bisect_right(names, after) if after is not None else 0
+    shown = names[start : start + limit]
+    more = start + limit < len(names)
+    items = [item for item in map(tell, shown) if item is not None]
+    return Page(items=items, total=len(names), next=shown[-1] if more and shown else None)
 
 
 def page_of_newest(items: Sequence[Newest], total: int, limit: int) -> Page[Newest]:

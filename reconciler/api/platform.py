@@ -23,6 +23,7 @@ from reconciler.model.status import (
     DeliveryStatus,
     EventStatus,
     NewToken,
+    Outline,
     PlanStatus,
     PlatformStatus,
     ReleaseDetail,
@@ -191,8 +192,14 @@ class Platform(Protocol):
 
     def status(self) -> PlatformStatus: ...
 
+    def names(self) -> Sequence[str]:
+        """Of all services, in order."""
+
+    def outline(self, name: str) -> Outline:
+        """Of a service that exists: costs next to nothing."""
+
     def services(self) -> Sequence[ServiceStatus]:
-        """All of them, in name order."""
+        """All of them, in name order, whole: costs as much as there are."""
 
     def service(self, name: str) -> ServiceStatus | None: ...
 

@@ -1,6 +1,5 @@
 """The encrypted store: names, versions, and who set them when. Values go in and never come out."""
 
-from bisect import bisect_right
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -10,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from reconciler.api.access import scope
 from reconciler.api.asked import Asked, refusals
-from reconciler.api.pages import After, Limit, Page
+from reconciler.api.pages import After, Limit, Page, page_by_name
 from reconciler.api.problems import described
 from reconciler.model.access import Caller
 from reconciler.model.secret_status import KeyTaken, SecretHistory, SecretStatus, SecretTaken
@@ -55,11 +54,8 @@ async def list_secrets(
     platform: Asked, _caller: MayKeepSecrets, limit: Limit = 100, after: After = None
 ) -> Page[SecretStatus]:
     """What is set, by name."""
-    found = platform.safekeeping.secrets()
-    start = bisect_right(found, after, key=lambda one: one.name) if after is not None else 0
-    items = list(found[start : start + limit])
-    more = start + limit < len(found)
-    return Page(items=items, total=len(found), next=items[-1].name if more and items else None)
+    found = {one.name: one for one in platform.safekeeping.secrets()}
+    return page_by_name(list(found), limit, after, found.get)
 
 
 @router.get("/v1/secrets/{secret}", responses=described(404))

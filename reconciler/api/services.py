@@ -7,11 +7,11 @@ from fastapi.responses import JSONResponse
 
 from reconciler.api.access import scope
 from reconciler.api.asked import Asked, Name, Release, no_service, refusals
-from reconciler.api.pages import After, Limit, Page, page_of_newest, page_of_services
+from reconciler.api.pages import After, Limit, Page, page_by_name, page_of_newest
 from reconciler.api.problems import described
 from reconciler.api.reports import SuiteReport
 from reconciler.model.access import Caller
-from reconciler.model.status import Comparison, DeliveryStatus, ReleaseDetail, ReleaseStatus, ServiceStatus
+from reconciler.model.status import Comparison, DeliveryStatus, Outline, ReleaseDetail, ReleaseStatus, ServiceStatus
 
 router = APIRouter(tags=["services"])
 MAY_READ = [Depends(scope("read"))]
@@ -30,14 +30,12 @@ async def list_services(
     q: Annotated[str | None, Query(max_length=100, description="Part of the name or the description.")] = None,
 ) -> Page[ServiceStatus]:
     """All services, in name order."""
-    found = platform.services()
+    found = platform.names()
     if caller.services is not None:
-        found = [service for service in found if caller.may_touch(service.name)]
-    if condition is not None:
-        found = [service for service in found if _is(service, condition)]
-    if q:
-        found = [service for service in found if q.casefold() in f"{service.name}\n{service.description}".casefold()]
-    return page_of_services(found, limit, after)
+        found = [name for name in found if caller.may_touch(name)]
+    if condition is not None or q:
+        found = [name for name in found if _is_meant(platform.outline(name), condition, q)]
+    return page_by_name(found, limit, after, platform.service)
 
 
 @router.get("/v1/services/{name}", dependencies=MAY_READ, responses=described(404))
@@ -109,6 +107,12 @@ async def get_suite(platform: Asked, name: Name) -> SuiteReport:
     return SuiteReport.of(told)
 
 
-def _is(service: ServiceStatus, condition: str) -> bool:
+def _is_meant(service: Outline, condition: str | None, text: str | None) -> bool:
+    if condition is not None and not _is(service, condition):
+        return False
+    return not text or text.casefold() in f"{service.name}\n{service.description}".casefold()
+
+
+def _is(service: Outline, condition: str) -> bool:
     kind, _, status = condition.partition("=")
     return any(each.type == kind and each.status == (status or "True") for each in service.conditions)

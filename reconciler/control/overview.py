@@ -36,6 +36,7 @@ from reconciler.model.status import (
     Condition,
     DestinationStatus,
     EnvironmentStatus,
+    Outline,
     PlanStatus,
     PlatformStatus,
     ProcessStatus,
@@ -114,6 +115,13 @@ class Overview:
             ready=self.ready(),
             started_at=self._started_at,
         )
+
+    def names(self) -> Sequence[str]:
+        return sorted(self._loop.lanes)
+
+    def outline(self, name: str) -> Outline:
+        lane = self._loop.lanes[ServiceName(name)]
+        return Outline(name, _description(lane), lane.account.conditions)
 
     def services(self) -> Sequence[ServiceStatus]:
         return [self._service(lane) for _, lane in sorted(self._loop.lanes.items())]
@@ -210,7 +218,7 @@ def _service(lane: Lane, seen: Seen, commits: Commits, cron: Cron, traffic: Traf
     in_step = live is not None and trouble is None and not lane.busy and not account.suspended
     return ServiceStatus(
         name=lane.name,
-        description=live.recipe.description if live else None,
+        description=_description(lane),
         path=f"{lane.stage.prefix}/",
         conditions=account.conditions,
         live=_live(live, commits) if live else None,
@@ -228,6 +236,10 @@ def _service(lane: Lane, seen: Seen, commits: Commits, cron: Cron, traffic: Traf
         detail=trouble.detail if trouble else None,
         events=tuple(map(event_status, account.events)),
     )
+
+
+def _description(lane: Lane) -> str | None:
+    return lane.stage.live.recipe.description if lane.stage.live is not None else None
 
 
 def _suite(report: Report) -> SuiteStatus:

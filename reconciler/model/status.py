@@ -4,6 +4,7 @@ These are the response models of the API, the input of the terminal and of the d
 explicit fields only, so that nothing leaks by default.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
@@ -256,6 +257,15 @@ QUIET = TrafficStatus(
     errors_by_minute=(),
 )
 """Nobody asked for half an hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """As much of a service as it takes to find it among many."""
+
+    name: str
+    description: str | None
+    conditions: tuple[Condition, ...]
 
 
 class ServiceStatus(Told):

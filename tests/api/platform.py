@@ -23,6 +23,7 @@ from reconciler.model.status import (
     DeliveryStatus,
     EnvironmentStatus,
     EventStatus,
+    Outline,
     PlannedAction,
     PlanStatus,
     PlatformStatus,
@@ -392,6 +393,13 @@ class Still:
     async def run(self, name: str, run_id: str) -> RunStatus | None:
         known = run(name)
         return known if known.id == run_id else None
+
+    def names(self) -> Sequence[str]:
+        return tuple(self.all)
+
+    def outline(self, name: str) -> Outline:
+        told = self.all[name]
+        return Outline(name, told.description, told.conditions)
 
     def services(self) -> Sequence[ServiceStatus]:
         return tuple(self.all.values())

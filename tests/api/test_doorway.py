@@ -116,7 +116,7 @@ def test_a_malformed_authorization_is_401(authorization: str) -> None:
 
 def test_a_bug_is_logged_whole_and_told_without_its_inside(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Still):
-        def services(self) -> tuple[()]:
+        def names(self) -> tuple[()]:
             raise RuntimeError("the secret is 1234")
 
     answer = get(Broken(), "/v1/services", **{"X-Request-Id": "asked-1"})

@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 
 from reconciler.api import Access, build
 from reconciler.api.application import ROUTERS
+from reconciler.model.status import ServiceStatus
 from tests.api.asking import BAD, GOOD, TOKEN, ask, client, get
 from tests.api.platform import Still, condition, failing, service, sync
 
@@ -288,3 +289,20 @@ def test_another_method_is_told_which_there_are(path: str, methods: str) -> None
 @pytest.mark.parametrize("after", ["x", "-1", "1e3", "9" * 19, "%D9%A3"])
 def test_where_a_numbered_list_goes_on_is_a_number(path: str, after: str) -> None:
     assert get(small(), f"{path}?after={after}").status_code == 422
+
+
+@pytest.mark.parametrize(("query", "told"), [("limit=2", 2), ("limit=2&condition=Ready", 2), ("limit=2&q=nothing", 0)])
+def test_only_what_is_shown_of_many_services_is_told(query: str, told: int) -> None:
+    class Counting(Still):
+        asked_for = 0
+
+        def service(self, name: str) -> ServiceStatus | None:
+            self.asked_for += 1
+            return super().service(name)
+
+        def services(self) -> tuple[()]:
+            raise AssertionError("all of them are told for a page")
+
+    platform = Counting(*(service(f"s{number:04}") for number in range(500)))
+    get(platform, f"/v1/services?{query}").raise_for_status()
+    assert platform.asked_for == told
