@@ -3,13 +3,12 @@
 It is rewritten in place and gone when the answer is printed. Refuses to fill a log.
 """
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from reconciler.cli.terminal import safe
+from reconciler.cli.terminal import is_smart, safe
 
 BACK = "\r\x1b[K"
 
@@ -23,7 +22,7 @@ class Progress:
     @classmethod
     @contextmanager
     def on(cls, stream: TextIO) -> Iterator["Progress"]:
-        progress = cls(stream if stream.isatty() and os.environ.get("TERM") != "dumb" else None)
+        progress = cls(stream if is_smart(stream) else None)
         try:
             yield progress
         finally:

@@ -7,7 +7,7 @@ and RECONCILER_TOKEN. Refuses to send a token that was found in a folder to an a
 import http.client
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,9 +36,11 @@ class Unreachable(Exception):
 class Server:
     url: str
     token: str
+    patience: float = ANSWERS_WITHIN
+    """Seconds for an answer that takes no work."""
 
     def get(self, path: str, **query: Query) -> Any:
-        with self._ask("GET", path, query, ANSWERS_WITHIN) as response:
+        with self._ask("GET", path, query, self.patience) as response:
             return _decode(response.read(), self.url)
 
     def wait_for(self, path: str, within: float, **query: Query) -> Any:
@@ -46,27 +48,27 @@ class Server:
         with self._ask("GET", path, query, within) as response:
             return _decode(response.read(), self.url)
 
-    def post(self, path: str, *, body: Any = None, within: float = ANSWERS_WITHIN, **query: Query) -> Any:
-        with self._ask("POST", path, query, within, body) as response:
+    def post(self, path: str, *, body: Any = None, within: float | None = None, **query: Query) -> Any:
+        with self._ask("POST", path, query, within or self.patience, body) as response:
             return _decode(response.read(), self.url)
 
     def put(self, path: str, body: Any) -> Any:
-        with self._ask("PUT", path, {}, ANSWERS_WITHIN, body) as response:
+        with self._ask("PUT", path, {}, self.patience, body) as response:
             return _decode(response.read(), self.url)
 
     def delete(self, path: str) -> Any:
-        with self._ask("DELETE", path, {}, ANSWERS_WITHIN) as response:
+        with self._ask("DELETE", path, {}, self.patience) as response:
             return _decode(response.read(), self.url)
 
     def lines(self, path: str, **query: Query) -> Iterator[Any]:
         """One JSON value per line, as they come."""
-        with self._ask("GET", path, query, ANSWERS_WITHIN) as response:
+        with self._ask("GET", path, query, self.patience) as response:
             for line in response:
                 if line.strip():
                     yield _decode(line, self.url)
 
     @contextmanager
-    def stream(self, path: str, query: dict[str, Query], silence: float | None = None) -> Iterator[Iterator[bytes]]:
+    def stream(self, path: str, query: Mapping[str, Query], silence: float | None = None) -> Iterator[Iterator[bytes]]:
         """The lines of an answer without an end, once it has begun; `silence` is the longest that is borne."""
         with self._ask("GET", path, query, silence) as response:
             yield iter(response)
@@ -83,7 +85,7 @@ class Server:
 
     @contextmanager
     def _ask(
-        self, method: str, path: str, query: dict[str, Query], timeout: float | None, body: Any = None
+        self, method: str, path: str, query: Mapping[str, Query], timeout: float | None, body: Any = None
     ) -> Iterator[http.client.HTTPResponse]:
         parts = urlsplit(self.url)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
@@ -137,7 +139,7 @@ def segment(name: str) -> str:
     return quote(name, safe="")
 
 
-def _encode(query: dict[str, Query]) -> str:
+def _encode(query: Mapping[str, Query]) -> str:
     given = {
         name: str(value).lower() if isinstance(value, bool) else value
         for name, value in query.items()

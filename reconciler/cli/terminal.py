@@ -50,7 +50,12 @@ def paint(text: str, colour: str, stream: TextIO | None = None) -> str:
 
 def is_coloured(stream: TextIO) -> bool:
     """https://no-color.org, and a dumb terminal stays plain."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return is_smart(stream) and not os.environ.get("NO_COLOR")
+
+
+def is_smart(stream: TextIO) -> bool:
+    """It is a terminal, and can be drawn on."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def say(line: str = "") -> None:
