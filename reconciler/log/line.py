@@ -8,11 +8,8 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
-FACTS = (
-    *("release", "revision", "reason", "worker", "run", "jobs", "environment", "found", "cut"),
-    *("trigger", "sync", "request", "seconds", "pid", "url", "to", "since", "why", "trouble", "error"),
-)
-"""What may stand beside a sentence, in this order."""
+OF_LOGGING = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
+SAID_ELSEWHERE = frozenset({"service", "kept"})
 PLAIN, DIM, RED, YELLOW = "", "\x1b[2m", "\x1b[31m", "\x1b[33m"
 PLATFORM = "reconciler"
 
@@ -37,7 +34,11 @@ class Line(logging.Formatter):
 
 
 def facts_of(record: logging.LogRecord) -> str:
-    return "".join(f"  {name}={getattr(record, name)}" for name in FACTS if getattr(record, name, None))
+    """Whatever our own code put beside the sentence, in its order."""
+    if not record.name.startswith(PLATFORM):
+        return ""
+    names = (name for name in record.__dict__ if name not in OF_LOGGING and name not in SAID_ELSEWHERE)
+    return "".join(f"  {name}={value}" for name in names if (value := getattr(record, name)))
 
 
 def printable(text: str) -> str:
