@@ -2,9 +2,10 @@
 
 import httpx
 
+from reconciler.forge.heard import Heard
 from reconciler.forge.http import Api
 from reconciler.forge.links import Links
-from reconciler.model.statement import AGGREGATE, State, Statement, Word
+from reconciler.model.statement import Statement, Word
 
 
 class Gitea:
@@ -14,17 +15,16 @@ class Gitea:
         self._api = Api(api, transport, Authorization=f"token {token}")
         self._path = path
         self._links = links
-        self._told: dict[tuple[str, str], tuple[State, str]] = {}
+        self._heard = Heard()
 
     async def say(self, word: Word) -> None:
-        if not isinstance(word, Statement) or self._told.get(word.key) == (word.state, word.description):
+        if not isinstance(word, Statement) or self._heard.knows(word):
             return
-        service = None if word.context == AGGREGATE else word.context.partition("/")[2]
         body = {
             "state": word.state.value,
             "context": word.context,
             "description": word.description,
-            "target_url": self._links.about(service) or "",
+            "target_url": self._links.about(word.service) or "",
         }
         await self._api.call("POST", f"/repos/{self._path}/statuses/{word.sha}", body)
-        self._told[word.key] = (word.state, word.description)
+        self._heard.note(word)

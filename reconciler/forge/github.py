@@ -15,7 +15,7 @@ import jwt
 
 from reconciler.forge.http import Api, Refused
 from reconciler.forge.links import Links
-from reconciler.model.statement import AGGREGATE, MARKER, Deployed, State, Statement, Summary, Word
+from reconciler.model.statement import MARKER, Deployed, State, Statement, Summary, Word
 
 VERSION: Final = "2022-11-28"
 ANNOTATIONS_AT_ONCE: Final = 50
@@ -98,7 +98,7 @@ class GitHub:
             "state": word.state.value,
             "context": word.context,
             "description": word.description,
-            "target_url": self._about(word),
+            "target_url": self._links.about(word.service),
         }
         await self._call("POST", f"{self._repo}/statuses/{word.sha}", _given(body))
         told.statuses[word.context] = (word.state.value, word.description)
@@ -122,7 +122,7 @@ class GitHub:
         told.run_states[word.context] = (word.state, word.description)
 
     def _run(self, word: Statement) -> dict[str, Any]:
-        about = {"details_url": self._about(word)}
+        about = {"details_url": self._links.about(word.service)}
         if word.state is State.PENDING:
             return {**about, "status": "in_progress"}
         return {**about, "status": "completed", "conclusion": CONCLUSIONS[word.state]}
@@ -231,9 +231,6 @@ class GitHub:
         path = f"/app/installations/{found['id']}/access_tokens"
         made = await self._api.call("POST", path, {}, headers=proof)
         return str(made["token"]), time.time() + 3_000
-
-    def _about(self, word: Statement) -> str | None:
-        return self._links.about(None if word.context == AGGREGATE else word.context.partition("/")[2])
 
 
 def _output(word: Statement, piece: tuple[Any, ...]) -> dict[str, Any]:

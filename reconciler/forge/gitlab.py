@@ -4,9 +4,10 @@ from urllib.parse import quote
 
 import httpx
 
+from reconciler.forge.heard import Heard
 from reconciler.forge.http import Api, Refused
 from reconciler.forge.links import Links
-from reconciler.model.statement import AGGREGATE, State, Statement, Word
+from reconciler.model.statement import State, Statement, Word
 
 STATES = {
     State.PENDING: "running",
@@ -23,17 +24,16 @@ class GitLab:
         self._api = Api(api, transport, **{"PRIVATE-TOKEN": token})
         self._project = quote(path, safe="")
         self._links = links
-        self._told: dict[tuple[str, str], tuple[State, str]] = {}
+        self._heard = Heard()
 
     async def say(self, word: Word) -> None:
-        if not isinstance(word, Statement) or self._told.get(word.key) == (word.state, word.description):
+        if not isinstance(word, Statement) or self._heard.knows(word):
             return
-        service = None if word.context == AGGREGATE else word.context.partition("/")[2]
         body = {
             "state": STATES[word.state],
             "name": word.context,
             "description": word.description,
-            "target_url": self._links.about(service),
+            "target_url": self._links.about(word.service),
         }
         told = {name: value for name, value in body.items() if value is not None}
         try:
@@ -42,4 +42,4 @@ class GitLab:
             # It answers so to a state that a job has already: nothing is left to say.
             if not (refused.status == 400 and "Cannot transition status" in refused.message):
                 raise
-        self._told[word.key] = (word.state, word.description)
+        self._heard.note(word)

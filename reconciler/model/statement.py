@@ -45,6 +45,11 @@ class Statement:
         """What a newer statement takes the place of."""
         return self.sha, self.context
 
+    @property
+    def service(self) -> str | None:
+        """The one that it is about; None where it is about all of them."""
+        return None if self.context == AGGREGATE else self.context.rpartition("/")[2]
+
 
 @dataclass(frozen=True, slots=True)
 class Deployed:

@@ -1,0 +1,22 @@
+"""What a forge has heard already, for those that cannot be asked: nothing is said twice in a row."""
+
+from collections import OrderedDict
+from typing import Final
+
+from reconciler.model.statement import State, Statement
+
+MOST: Final = 10_000
+
+
+class Heard:
+    def __init__(self) -> None:
+        self._last: OrderedDict[tuple[str, str], tuple[State, str]] = OrderedDict()
+
+    def knows(self, statement: Statement) -> bool:
+        return self._last.get(statement.key) == (statement.state, statement.description)
+
+    def note(self, statement: Statement) -> None:
+        self._last[statement.key] = statement.state, statement.description
+        self._last.move_to_end(statement.key)
+        while len(self._last) > MOST:
+            self._last.popitem(last=False)
