@@ -28,6 +28,7 @@ from reconciler.suite.call import OUR_ID, REQUEST_ID, Call
 from reconciler.suite.exchange import Broken, TimedOut, Unreachable, ask, connect
 from reconciler.suite.openapi import WHERE, NoContract, OpenApi
 from reconciler.suite.relay import LOOPBACK, relay
+from reconciler.suite.surroundings import surroundings
 from reconciler.suite.target import Target
 from reconciler.suite.telling import Redact, identity
 
@@ -163,15 +164,7 @@ def _words(base: str, bounds: Bounds) -> list[str]:
 
 def _environ(place: Path) -> dict[str, str]:
     proxies = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), NOWHERE)
-    return {
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
-        "HOME": str(place),
-        "TMPDIR": str(place),
-        "LANG": "C.UTF-8",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        **proxies,
-        "no_proxy": LOOPBACK,
-    }
+    return {**surroundings(place), **proxies, "no_proxy": LOOPBACK}
 
 
 def _read(events: Path) -> dict[str, Tried]:

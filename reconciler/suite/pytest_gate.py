@@ -19,6 +19,7 @@ from xml.etree import ElementTree as Xml
 
 from reconciler.model.verdict import CaseResult, Outcome, Report, SuiteResult, Verdict, worst
 from reconciler.suite import telling
+from reconciler.suite.surroundings import surroundings
 from reconciler.suite.target import Target
 from reconciler.suite.telling import Redact, identity
 
@@ -89,16 +90,8 @@ async def _finish(process: asyncio.subprocess.Process, output: Path) -> None:
 
 
 def _environ(run: PytestRun, place: Path) -> dict[str, str]:
-    return {
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
-        "HOME": str(place),
-        "TMPDIR": str(place),
-        "LANG": "C.UTF-8",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": str(run.folder),
-        **run.environ,
-        "RECONCILER_BASE_URL": run.base_url,
-    }
+    own = {"PYTHONPATH": str(run.folder), **run.environ, "RECONCILER_BASE_URL": run.base_url}
+    return {**surroundings(place), **own}
 
 
 def _kill_session(process: asyncio.subprocess.Process) -> None:
