@@ -83,7 +83,9 @@ _DONE: Final = {"start": "live", "replace": "live", "remove": "removed", "keep":
 
 
 def context(service: str) -> str:
-    return f"reconciler/{service}"
+    own = f"reconciler/{service}"
+    # A service may have the name that stands for all of them.
+    return own if own != AGGREGATE else f"reconciler/services/{service}"
 
 
 def planned(sha: str, actions: Iterable[Mapping[str, Any]]) -> tuple[Word, ...]:

@@ -232,6 +232,16 @@ def test_what_was_deployed_before_is_deployed_again_when_it_returns() -> None:
     assert active == [OLD]
 
 
+def test_a_service_may_have_the_name_that_stands_for_all() -> None:
+    sync = {**START, "service": "sync"}
+    own, total = planned(NEW, [sync])
+    assert isinstance(own, Statement) and isinstance(total, Statement)
+    assert (own.context, own.service) == ("reconciler/services/sync", "sync")
+    assert (total.context, total.service) == ("reconciler/sync", None)
+    (failed,) = concluded(NEW, {**sync, **FAILED, "service": "sync"})
+    assert failed.key == own.key != total.key
+
+
 def test_annotations_need_a_file() -> None:
     (statement,) = concluded(NEW, FAILED, [{"message": "no place"}, {"file": "a", "line": 3, "message": "there"}])
     assert isinstance(statement, Statement)
