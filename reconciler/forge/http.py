@@ -17,7 +17,7 @@ LONGEST_WAIT = 3600.0
 LONGEST_ANSWER = 8 << 20
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Refused(Exception):
     """It was understood, and will be refused again."""
 
@@ -28,7 +28,7 @@ class Refused(Exception):
         return f"{self.status} {self.message}"
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class NotNow(Exception):
     """Worth another try, after this many seconds where the forge says so."""
 

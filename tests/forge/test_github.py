@@ -1,7 +1,8 @@
 """What GitHub is told, against a stand-in that holds every word to GitHub's own description of its API."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -195,6 +196,16 @@ def test_a_forge_that_is_not_there_is_not_now() -> None:
             await speaker.say(Statement(NEW, "reconciler/tasks", State.PENDING, "starting"))
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("trouble", [NotNow("away"), Refused(422, "no")], ids=["not now", "refused"])
+def test_trouble_passes_through_whatever_stands_between(trouble: Exception) -> None:
+    @contextmanager
+    def between() -> Iterator[None]:
+        yield
+
+    with pytest.raises(type(trouble)), between():
+        raise trouble
 
 
 def test_wrong_credentials_are_refused() -> None:
