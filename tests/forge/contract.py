@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -44,6 +45,33 @@ def operations() -> dict[str, tuple[Operation, ...]]:
 def operation(method: str, path: str) -> Operation | None:
     fitting = (each for each in operations().get(method, ()) if each.pattern.fullmatch(path))
     return min(fitting, key=lambda each: each.template.count("{"), default=None)
+
+
+def part_of_description(beginnings: tuple[str, ...]) -> dict[str, Any]:
+    """Paths that begin so, with all that they refer to: the whole takes a reader long."""
+    whole = _document()
+    part = {name: whole[name] for name in ("openapi", "info", "servers")}
+    part["paths"] = {path: item for path, item in whole["paths"].items() if path.startswith(beginnings)}
+    unread: list[Any] = [part["paths"]]
+    while unread:
+        for reference in _references(unread.pop()):
+            _, kind, name = reference.removeprefix("#/").split("/")
+            kept = part.setdefault("components", {}).setdefault(kind, {})
+            if name not in kept:
+                kept[name] = whole["components"][kind][name]
+                unread.append(kept[name])
+    return part
+
+
+def _references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        for each in node.values():
+            yield from _references(each)
+    elif isinstance(node, list):
+        for each in node:
+            yield from _references(each)
 
 
 @cache
