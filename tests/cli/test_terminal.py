@@ -1,5 +1,6 @@
 """What people see: on real terminals, wide and narrow, with colours and without."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.api.test_logs import record
 from tests.cli.running import reconciler, served
 from tests.cli.screens import plain, shown
 from tests.cli.test_history import BUSY, Lived
+from tests.documents import ROOT
 
 LONG = "a sentence that says at some length what is wrong with it, " * 4
 WIDE = "Größe 測試 " * 20
@@ -65,6 +67,22 @@ def test_logs_on_a_terminal_have_signs_and_local_times(data: Path) -> None:
         "03:04:06.000     tasks-1  line 1",
         "03:04:07.000  ✗  tasks-1  boom",
     ]
+
+
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+EXAMPLES = re.findall(r"^    reconciler ((?:status|history|logs)\b.*?)(?: {2,}#.*)?$", OPERATIONS, re.M)
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_of_the_documentation_does_what_it_says(data: Path, example: str) -> None:
+    words = [word for word in example.split() if word not in ("-f", "--watch")]
+    done = reconciler(*words, "--data", str(data))
+    assert done.returncode == (1 if example in ("status", "status --watch") else 0), done
+    assert done.stderr == ""
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) >= 10
 
 
 ROWS = [

@@ -71,6 +71,9 @@ def test_a_flood_stays_within_bounds_and_blocks_nobody(shared: Platform) -> None
     shared.deploy(service("flooding", also=TALKATIVE))
     assert shared.services.get("/api/flooding/flood", params={"lines": 100_000}, timeout=60).status_code == 200
     assert shared.version("steady") == "1"
+    until_sync(
+        lambda: "lines dropped" in logs(shared, "flooding", "--level", "warning"), what="the count of what is lost"
+    )
     kept = sum(path.stat().st_size for path in (shared.data / "logs" / "flooding").iterdir())
     assert kept < 40_000_000
 
