@@ -11,7 +11,7 @@ import pytest
 
 from tests.documents import ROOT, first_cells
 from tests.end_to_end.platform import Platform, eventually
-from tests.end_to_end.samples import service
+from tests.end_to_end.samples import PLATFORM, service
 from tests.end_to_end.traffic import Traffic
 from tests.prometheus import Prometheus, promtool
 
@@ -126,6 +126,20 @@ def test_prometheus_scrapes_through_switches_and_loses_no_count(shared: Platform
     assert prometheus.ask('reconciler_switches_total{service="moving",cause="release"}')
     assert told(shared, "reconciler_gateway_connections_total", event="returned") > 0
     assert [target["lastError"] for target in prometheus.targets()] == [""]
+
+
+def test_another_control_begins_at_nothing_and_hears_what_was_counted_meanwhile(platform: Platform) -> None:
+    platform.commit({"services.yaml": PLATFORM, **service("lasting")})
+    platform.start()
+    for _ in range(30):
+        platform.version("lasting")
+    eventually(lambda: told(platform, "reconciler_requests_total", service="lasting") >= 30, what="the counts")
+    platform.kill("control")
+    for _ in range(5):
+        platform.version("lasting")
+    eventually(platform.is_ready, within=30, what="another control")
+    eventually(lambda: told(platform, "reconciler_requests_total", service="lasting") >= 5, what="what came since")
+    assert told(platform, "reconciler_requests_total", service="lasting") < 30
 
 
 def test_whoever_may_not_read_sees_nothing(shared: Platform) -> None:

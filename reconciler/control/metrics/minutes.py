@@ -5,12 +5,13 @@ A minute in which nothing was answered costs nothing, and a service that nobody 
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from reconciler.model.status import QUIET, TrafficStatus
 from reconciler.worker.served import BOUNDS, NOTHING, InHand, Served
 
 MINUTE = 60.0
+FRESH = 5.0
 KEPT = 30
 WINDOW = 5
 """Minutes over which a rate and a share are told: the one under way, and those before it."""
@@ -25,12 +26,15 @@ class Minute:
 
 
 class Minutes:
-    __slots__ = ("_kept",)
+    __slots__ = ("_kept", "_seen")
 
     def __init__(self) -> None:
         self._kept: deque[Minute] = deque()
+        self._seen: tuple[int, InHand, TrafficStatus] | None = None
+        """What was told last, for as long as it holds: many look at the same thousands at the same time."""
 
     def note(self, served: Served, now: float) -> None:
+        self._seen = None
         number = int(now // MINUTE)
         if not self._kept or self._kept[-1].number != number:
             self._kept.append(Minute(number, 0, 0, [0] * len(served.times)))
@@ -42,11 +46,19 @@ class Minutes:
         minute.times = [had + more for had, more in zip(minute.times, served.times, strict=True)]
 
     def look(self, now: float, since: float, held: InHand) -> TrafficStatus:
-        """As it is `now`, by a clock that counts `since` a moment of its own."""
+        """As it is `now`, by a clock that counts `since` a moment of its own; it may be a few seconds old."""
+        if not self._kept and held == NOTHING:
+            return QUIET
+        moment = int(now // FRESH)
+        if self._seen is None or self._seen[:2] != (moment, held):
+            self._seen = moment, held, self._look(now, since, held)
+        return self._seen[2]
+
+    def _look(self, now: float, since: float, held: InHand) -> TrafficStatus:
         number = int(now // MINUTE)
         kept = [minute for minute in self._kept if minute.number > number - KEPT]
         if not kept:
-            return QUIET if held == NOTHING else _held(held)
+            return QUIET if held == NOTHING else QUIET.model_copy(update=asdict(held))
         of_late = [minute for minute in kept if minute.number > number - WINDOW]
         requests, failed = sum(one.requests for one in of_late), sum(one.failed for one in of_late)
         times = [sum(each) for each in zip(*(one.times for one in of_late), strict=True)]
@@ -73,7 +85,3 @@ def quantile(times: Sequence[int], share: float) -> float | None:
             return round(lower + (bound - lower) * (rank - before) / count, 6)
         before, lower = before + count, bound
     return BOUNDS[-1] if sum(times) else None
-
-
-def _held(held: InHand) -> TrafficStatus:
-    return QUIET.model_copy(update={"connections": held.connections, "in_flight": held.in_flight})
