@@ -1,7 +1,9 @@
 """Secrets from a terminal to a service that serves: set, used, changed, removed, lost and found; and shown nowhere."""
 
+import base64
 import contextlib
 import hashlib
+import json
 import os
 import re
 import signal
@@ -12,14 +14,20 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 
+from reconciler.api.application import ROUTERS
 from tests.end_to_end.platform import COMMAND, Platform, environ, eventually
 from tests.end_to_end.samples import PLATFORM, service
+from tests.forge.github import TOKEN as FORGE_TOKEN
+from tests.forge.github import GitHub
+from tests.notification.test_notification import Receiver, receiving
 from tests.waiting import until_sync
 
 PLANTED = "planted-{}-9f27c1d05b"
 """What every value of these tests looks like, so that one search finds them all."""
 MARK = b"9f27c1d05b"
+MARKS = (MARK, *(base64.b64encode(b"x" * before + MARK)[4:-4] for before in range(3)))
 
 ASKS = """
 
@@ -47,6 +55,27 @@ cases:
 """
 
 
+TELLS = """
+
+@router.get("/tell")
+async def tell():
+    import base64, logging, subprocess
+    value = os.environ["TOKEN"]
+    print(value, base64.b64encode(value.encode()), flush=True)
+    subprocess.run(["sh", "-c", "echo child $TOKEN"], check=True)
+    logging.getLogger("teller").error("it is %s", value)
+    raise RuntimeError(f"no connection with {value}")
+"""
+TOLD = """version: 1
+cases:
+  - name: hears everything
+    GET: /tell
+    query: {key: "${secrets.TOKEN}"}
+    headers: {X-Key: "Bearer ${secrets.TOKEN}"}
+    expect: {status: 200, body: {contains: "${secrets.TOKEN}"}}
+"""
+
+
 def planted(word: str) -> str:
     return PLANTED.format(word)
 
@@ -55,16 +84,38 @@ def hashed(word: str) -> str:
     return hashlib.sha256(planted(word).encode()).hexdigest()[:12]
 
 
+ABSENT = re.compile(r"/runs/1$|/webhooks/1$|/teller/openapi.json$|/teller/compare/|/teller/releases/")
+"""What there is none of in these tests."""
+
+
 def asking(name: str, secrets: str, suite: str = "") -> dict[str, str]:
     made = service(name, also=ASKS.replace("{{", "{").replace("}}", "}"), manifest=f"secrets: {secrets}\n")
     return {**made, **({f"services/{name}/tests.yaml": suite} if suite else {})}
 
 
 @pytest.fixture(scope="module")
-def safe(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Platform]:
+def receiver() -> Iterator[Receiver]:
+    with receiving() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def github() -> Iterator[GitHub]:
+    with GitHub().served() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def safe(tmp_path_factory: pytest.TempPathFactory, template: Path, receiver: Receiver) -> Iterator[Platform]:
     folder = tmp_path_factory.mktemp("safe")
     flags = ("--poll", "1h", "--secrets-file", str(folder / "payments.env"))
-    variables = {"FROM_SERVER": planted("environment")}
+    variables = {
+        "FROM_SERVER": planted("environment"),
+        "RECONCILER_FORGE_TOKEN": FORGE_TOKEN,
+        "RECONCILER_NOTIFY": f"http://127.0.0.1:{receiver.port}/news",
+        "RECONCILER_ALLOW_NOTIFY": "127.0.0.1",
+        "RECONCILER_NOTIFY_SECRET": "whsec_" + base64.b64encode(b"n" * 32).decode(),
+    }
     with Platform(folder, template, flags, variables=variables) as made:
         made.commit({"services.yaml": PLATFORM, **service("steady")})
         yield made.start()
@@ -82,6 +133,11 @@ def put(platform: Platform, name: str, word: str) -> str:
     done = reconciler(platform, "set", name, value=planted(word) + "\n")
     assert done.returncode == 0, done.stderr
     return done.stdout.decode()
+
+
+def plant(platform: Platform, name: str, word: str) -> None:
+    """As a program does, which costs less than a terminal."""
+    assert platform.control.put(f"/v1/secrets/{name}", json={"value": planted(word)}).status_code == 200
 
 
 def has(platform: Platform, name: str, secret: str) -> Any:
@@ -104,7 +160,7 @@ def test_a_secret_that_is_set_is_seen_by_the_service_that_names_it_and_by_no_oth
 
 
 def test_another_value_is_another_release_that_is_tested_like_code(safe: Platform) -> None:
-    put(safe, "CHANGING", "old")
+    plant(safe, "CHANGING", "old")
     safe.deploy(asking("changing", "[CHANGING]", REFUSES.replace("HASH", hashed("bad"))))
     before = safe.service("changing")["live"]
     assert "changing will have it with the release that follows" in put(safe, "CHANGING", "new")
@@ -114,10 +170,10 @@ def test_another_value_is_another_release_that_is_tested_like_code(safe: Platfor
     assert after["revision"] == before["revision"]
     assert "has this value already, as version 2" in put(safe, "CHANGING", "new")
 
-    put(safe, "CHANGING", "bad")
+    plant(safe, "CHANGING", "bad")
     eventually(lambda: safe.condition("changing", "Stalled").get("reason") == "TestsFailed", what="a failed suite")
     assert has(safe, "changing", "CHANGING") == hashed("new"), "the last good release serves, with its own value"
-    put(safe, "CHANGING", "good")
+    plant(safe, "CHANGING", "good")
     eventually(lambda: has(safe, "changing", "CHANGING") == hashed("good"), what="the good value")
     assert not safe.condition("changing", "Stalled")
 
@@ -130,13 +186,13 @@ def test_a_missing_secret_refuses_by_name_and_heals_by_itself(safe: Platform) ->
     assert (condition["status"], condition["reason"]) == ("False", "SecretMissing")
     assert condition["message"] == "there is no secret NOT_THERE; run `reconciler secrets set NOT_THERE`."
     assert (condition["file"], condition["line"]) == ("services/wanting/service.yaml", 2)
-    put(safe, "NOT_THERE", "there")
+    plant(safe, "NOT_THERE", "there")
     eventually(lambda: has(safe, "wanting", "NOT_THERE") == hashed("there"), what="the service")
     assert safe.condition("wanting")["reason"] == "Live"
 
 
 def test_what_serves_outlives_the_removal_of_its_secret(safe: Platform) -> None:
-    put(safe, "GOING", "going")
+    plant(safe, "GOING", "going")
     safe.deploy(asking("keeping", "[GOING]"))
     release = safe.service("keeping")["live"]["id"]
     done = reconciler(safe, "rm", "GOING")
@@ -152,7 +208,7 @@ def test_what_serves_outlives_the_removal_of_its_secret(safe: Platform) -> None:
 
     assert safe.deploy(asking("keeping", "[GOING] # pushed again"))["state"] == "failed"
     assert has(safe, "keeping", "GOING") == hashed("going")
-    put(safe, "GOING", "again")
+    plant(safe, "GOING", "again")
     eventually(lambda: has(safe, "keeping", "GOING") == hashed("again"), what="the value that came back")
     assert not stalled(safe, "keeping")
     versions = reconciler(safe, "list", "GOING").stdout.decode()
@@ -180,7 +236,7 @@ def test_a_variable_of_the_server_and_a_line_of_an_allowed_file_are_followed_too
 
 
 def test_a_new_key_changes_nothing_for_anybody(safe: Platform) -> None:
-    put(safe, "LASTING", "lasting")
+    plant(safe, "LASTING", "lasting")
     safe.deploy(asking("lasting", "[LASTING]"))
     before, key = safe.service("lasting")["live"]["id"], (safe.data / "secrets.key").read_text()
     done = reconciler(safe, "rotate-key")
@@ -188,7 +244,7 @@ def test_a_new_key_changes_nothing_for_anybody(safe: Platform) -> None:
     assert (safe.data / "secrets.key").read_text() != key
     safe.sync()
     assert safe.service("lasting")["live"]["id"] == before
-    put(safe, "LASTING", "changed")
+    plant(safe, "LASTING", "changed")
     eventually(lambda: has(safe, "lasting", "LASTING") == hashed("changed"), what="the new value under the new key")
 
 
@@ -211,10 +267,13 @@ def test_what_cannot_be_a_value_is_refused_in_a_sentence(safe: Platform, value: 
     assert done.returncode == 2 and told in done.stderr.decode() and done.stderr.count(b"\n") == 1
 
 
-@pytest.mark.parametrize("name", ["PATH", "LD_PRELOAD", "PYTHONPATH", "UV_INDEX", "RECONCILER_TOKEN", "no-name"])
-def test_names_that_would_steer_a_process_are_refused(safe: Platform, name: str) -> None:
-    done = reconciler(safe, "set", name, value=planted("any"))
-    assert done.returncode == 2 and re.search(rb"named like an env|change how a service is run", done.stderr)
+def test_names_that_would_steer_a_process_are_refused(safe: Platform) -> None:
+    done = reconciler(safe, "set", "LD_PRELOAD", value=planted("any"))
+    assert done.returncode == 2 and b"change how a service is run" in done.stderr
+    for name in ("PATH", "PYTHONPATH", "UV_INDEX", "RECONCILER_TOKEN", "no-name"):
+        answer = safe.control.put(f"/v1/secrets/{name}", json={"value": planted("any")})
+        assert answer.status_code == 422 and MARK not in answer.content, name
+        assert re.search("named like an env|change how a service is run", answer.text), answer.text
 
 
 def test_poor_values_are_taken_with_a_warning_and_long_ones_come_whole(safe: Platform) -> None:
@@ -229,7 +288,7 @@ def test_poor_values_are_taken_with_a_warning_and_long_ones_come_whole(safe: Pla
 
 
 def test_without_its_key_the_platform_goes_on_and_says_so_in_one_line(safe: Platform) -> None:
-    put(safe, "LOCKED_UP", "locked")
+    plant(safe, "LOCKED_UP", "locked")
     safe.deploy(asking("locked", "[LOCKED_UP]"))
     key = safe.data / "secrets.key"
     kept = key.read_bytes()
@@ -253,13 +312,29 @@ def test_without_its_key_the_platform_goes_on_and_says_so_in_one_line(safe: Plat
     assert safe.service("locked")["live"]["id"] == "locked-1"
 
 
-def test_after_a_restart_of_everything_workers_have_their_secrets_again(safe: Platform) -> None:
-    put(safe, "RETURNING", "returning")
+def test_after_a_restart_of_everything_workers_have_their_secrets_again(safe: Platform, github: GitHub) -> None:
+    plant(safe, "RETURNING", "returning")
     safe.deploy(asking("returning", "[RETURNING]"))
     safe.stop()
+    # From here on a forge hears of everything, too.
+    forge = ("--forge", "github", "--forge-repository", github.repository, "--forge-api", github.base)
+    safe.flags = (*safe.flags, *forge)
     safe.start()
     until_sync(lambda: has(safe, "returning", "RETURNING") == hashed("returning"), what="the service")
     assert safe.service("returning")["live"]["id"] == "returning-1"
+
+
+def test_a_service_that_tells_its_secret_everywhere_is_told_of_without_it(
+    safe: Platform, receiver: Receiver, github: GitHub
+) -> None:
+    plant(safe, "TOKEN", "one")
+    telling = service("teller", also=TELLS, manifest="secrets: [TOKEN]\n")
+    assert safe.deploy({**telling, "services/teller/tests.yaml": TOLD})["state"] == "failed"
+    assert safe.condition("teller")["reason"] == "TestsFailed"
+    report = safe.control.get("/v1/services/teller/suite").text
+    assert report.count("[redacted TOKEN]") > 5
+    until_sync(lambda: any(b"teller" in body for _, _, body in receiver.got), what="the news of it")
+    until_sync(lambda: "reconciler/teller" in github.latest(safe.repository.head()), what="the forge to hear of it")
 
 
 def told(platform: Platform, path: str) -> bytes:
@@ -271,37 +346,65 @@ def told(platform: Platform, path: str) -> bytes:
     ):
         for part in answer.iter_raw():
             content += part
-            if path == "/v1/events" and b"SecretSet" in content:
+            if path == "/v1/events" and b"teller" in content:
                 break
+    assert answer.status_code != 404 or ABSENT.search(path), path
     return content
 
 
-def test_no_value_stands_in_any_file_process_or_answer(safe: Platform) -> None:
-    """The last of this file: everything that the tests above planted is looked for."""
+def paths() -> list[str]:
+    """Everything that can be looked at: what the API describes, and the pages for people."""
+    routes = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+    found = {
+        route.path
+        for route in routes
+        if "GET" in (route.methods or ()) and not route.path.startswith(("/git/", "/assets/"))
+    }
+    return sorted({filled for path in found for filled in _filled(path)})
+
+
+def _filled(path: str) -> Iterator[str]:
+    for name in ("first", "teller"):
+        filled = path
+        known = {"{name}": name, "{secret}": "TOKEN", "{release}": f"{name}-1", "{sync}": "1"}
+        known |= {"{receipt}": "1", "{run}": "1"}
+        if "{before}" in path:
+            known |= {"{name}": "changing", "{before}": "changing-1", "{after}": "changing-2"}
+        for placeholder, value in known.items():
+            filled = filled.replace(placeholder, value)
+        assert "{" not in filled, f"say what {filled} is about"
+        yield filled
+
+
+def test_no_value_stands_in_any_file_process_or_answer(safe: Platform, receiver: Receiver, github: GitHub) -> None:
+    """The last of this file: what the tests above planted is looked for wherever anything is kept or told."""
     assert has(safe, "first", "TOKEN") == hashed("one")
     files = [path for path in safe.data.rglob("*") if path.is_file() and not path.is_symlink()]
-    assert safe.data / "journal.db" in files
-    files += [safe.output]
-    assert [str(path) for path in files if MARK in path.read_bytes()] == []
+    names = {path.name for path in files}
+    assert {"journal.db", "journal.db-wal", "current.jsonl"} <= names, "database, what it has not written back, logs"
+    assert [str(path) for path in [*files, safe.output] if has_mark(path.read_bytes())] == []
 
     family = safe.family()
     assert len(family) > 5
     for process in family:
         proc = Path(f"/proc/{process.pid}")
-        assert MARK not in (proc / "cmdline").read_bytes(), process.command
+        assert not has_mark((proc / "cmdline").read_bytes()), process.command
         # Only the server's own environment holds what the operator put there.
-        if "inside" in process.command or re.fullmatch(r"\S+-\d+\.\d+", process.command):
-            assert MARK not in (proc / "environ").read_bytes(), process.command
+        if "inside" in process.command:
+            assert not has_mark((proc / "environ").read_bytes()), process.command
 
-    paths = safe.control.get("/openapi.json").json()["paths"]
-    asked = {path for path, item in paths.items() if "get" in item}
-    known = {"{name}": "first", "{secret}": "TOKEN", "{sync}": "1", "{release}": "first-1"}
-    known |= {"{before}": "changing-1", "{after}": "changing-2"}
-    for path in sorted(asked):
-        for name, value in known.items():
-            path = path.replace(name, value)
-        assert MARK not in told(safe, path), path
+    for path in paths():
+        assert not has_mark(told(safe, path)), path
+    heard = [body for _, _, body in receiver.got] + [json.dumps(call).encode() for call in github.calls]
+    assert len(receiver.got) > 1 and len(github.calls) > 3
+    assert not any(map(has_mark, heard))
+    assert github.faults == []
+
     echoed = safe.control.put("/v1/secrets/TOKEN", json={"value": planted("x"), "extra": planted("y")})
     assert echoed.status_code == 422 and MARK not in echoed.content
     echoed = safe.control.put("/v1/secrets/TOKEN", json={"value": [planted("x")]})
     assert echoed.status_code == 422 and MARK not in echoed.content
+
+
+def has_mark(content: bytes) -> bool:
+    return any(mark in content for mark in MARKS)
