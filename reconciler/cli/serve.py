@@ -1,23 +1,15 @@
 """`reconciler serve`: follow a repository and serve what it holds."""
 
 import os
-from enum import StrEnum
 from itertools import zip_longest
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
+from reconciler.cli import flags
 from reconciler.misconfigured import Misconfigured
-
-HOSTED = "services"
-
-
-class Forge(StrEnum):
-    github = "github"
-    gitlab = "gitlab"
-    gitea = "gitea"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -32,190 +24,43 @@ class WithDefaultName(TyperCommand):
         for word, following in zip_longest(args, args[1:], fillvalue="--"):
             given.append(word)
             if word == "--receive" and following.startswith("-"):
-                given.append(HOSTED)
+                given.append(flags.HOSTED)
         return super().parse_args(ctx, given)
 
 
 def serve(
-    repo: Annotated[
-        str | None,
-        typer.Argument(envvar="RECONCILER_REPO", help="A path or URL of a git repository.", show_default="this folder"),
-    ] = None,
-    receive: Annotated[
-        str | None,
-        typer.Option(
-            metavar="[NAME]",
-            envvar="RECONCILER_RECEIVE",
-            help=f"Host the repository here, to be pushed to at /git/NAME.git. NAME is {HOSTED} unless given.",
-        ),
-    ] = None,
-    branch: Annotated[
-        str | None,
-        typer.Option(envvar="RECONCILER_BRANCH", help="The branch to follow.", show_default="the current one"),
-    ] = None,
-    signers: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="RECONCILER_SIGNERS",
-            help="Apply only commits that somebody in this file signed: ssh's allowed_signers, armored OpenPGP keys.",
-        ),
-    ] = None,
-    poll: Annotated[
-        str, typer.Option(envvar="RECONCILER_POLL", help="How often to look for a new commit: 500ms, 60s, 5m.")
-    ] = "60s",
-    port: Annotated[
-        int, typer.Option(envvar="RECONCILER_PORT", min=0, max=65535, help="Where the services answer.")
-    ] = 8000,
-    control_port: Annotated[
-        int, typer.Option(envvar="RECONCILER_CONTROL_PORT", min=0, max=65535, help="Where the control plane answers.")
-    ] = 8001,
-    host: Annotated[str, typer.Option(envvar="RECONCILER_HOST", help="The address to listen at.")] = "127.0.0.1",
-    data: Annotated[
-        Path, typer.Option(envvar="RECONCILER_DATA", help="The folder for everything that is kept.")
-    ] = Path(".reconciler"),
-    index: Annotated[
-        list[str] | None,
-        typer.Option(
-            envvar="RECONCILER_INDEX",
-            help="A package index. Repeatable, in order of trust: the first that knows a name is the only one "
-            "asked for it.",
-        ),
-    ] = None,
-    allow_build: Annotated[
-        list[str] | None,
-        typer.Option(
-            envvar="RECONCILER_ALLOW_BUILD",
-            help="A package that may run code outside of workers: be built from source, or bring a .pth file; `*` "
-            "allows all. Repeatable.",
-        ),
-    ] = None,
-    allow_url: Annotated[
-        list[str] | None,
-        typer.Option(
-            envvar="RECONCILER_ALLOW_URL", help="A host from which a requirement may be a direct URL. Repeatable."
-        ),
-    ] = None,
-    allowed_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            envvar="RECONCILER_ALLOWED_HOST",
-            help="A name under which the control plane may be addressed, beside localhost. Repeatable.",
-        ),
-    ] = None,
-    open_metrics: Annotated[
-        bool,
-        typer.Option(
-            "--open-metrics", envvar="RECONCILER_OPEN_METRICS", help="Let everybody read /metrics, without a token."
-        ),
-    ] = False,
-    notify: Annotated[
-        list[str] | None,
-        typer.Option(
-            envvar="RECONCILER_NOTIFY",
-            help="Where to send news: https://..., signed, or slack+https://.... Repeatable.",
-        ),
-    ] = None,
-    notify_on: Annotated[
-        list[str] | None,
-        typer.Option(
-            envvar="RECONCILER_NOTIFY_ON",
-            help="About what: failures, recoveries, rollbacks, releases. Repeatable.",
-            show_default="all but releases",
-        ),
-    ] = None,
-    allow_notify: Annotated[
-        list[str] | None,
-        typer.Option(
-            envvar="RECONCILER_ALLOW_NOTIFY",
-            help="A host that may be sent news although it is not public. Repeatable.",
-        ),
-    ] = None,
-    webhook_body: Annotated[
-        str | None,
-        typer.Option(
-            envvar="RECONCILER_WEBHOOK_BODY",
-            help="The largest body of a webhook: 500kB, 5MB.",
-            show_default="25MB for GitHub, 5MB for others",
-        ),
-    ] = None,
-    forge: Annotated[
-        Forge | None,
-        typer.Option(envvar="RECONCILER_FORGE", help="The forge to tell.", show_default="by the repository's address"),
-    ] = None,
-    forge_api: Annotated[
-        str | None, typer.Option(envvar="RECONCILER_FORGE_API", help="Its API's address, where that is unusual.")
-    ] = None,
-    forge_repository: Annotated[
-        str | None,
-        typer.Option(
-            envvar="RECONCILER_FORGE_REPOSITORY",
-            metavar="OWNER/NAME",
-            help="The repository there.",
-            show_default="by the repository's address",
-        ),
-    ] = None,
-    github_app: Annotated[
-        str | None, typer.Option(envvar="RECONCILER_GITHUB_APP", metavar="ID", help="A GitHub App to speak as.")
-    ] = None,
-    github_app_key: Annotated[
-        Path | None,
-        typer.Option(envvar="RECONCILER_GITHUB_APP_KEY", exists=True, dir_okay=False, help="Its private key, a file."),
-    ] = None,
-    public_url: Annotated[
-        str | None, typer.Option(envvar="RECONCILER_PUBLIC_URL", help="Where people reach the services.")
-    ] = None,
-    dashboard_url: Annotated[
-        str | None, typer.Option(envvar="RECONCILER_DASHBOARD_URL", help="Where people reach the control plane.")
-    ] = None,
-    environment: Annotated[
-        str, typer.Option(envvar="RECONCILER_ENVIRONMENT", help="What the forge calls this platform.")
-    ] = "production",
-    database_url: Annotated[
-        str | None,
-        typer.Option(
-            envvar="RECONCILER_DATABASE_URL",
-            help="A PostgreSQL database that holds the journal. It has a password: give the variable, not the option.",
-            show_envvar=True,
-        ),
-    ] = None,
-    supabase_mirror: Annotated[
-        bool,
-        typer.Option(
-            "--supabase-mirror",
-            envvar="RECONCILER_SUPABASE_MIRROR",
-            help="Tell the Supabase project of RECONCILER_SUPABASE_URL of releases, syncs and events.",
-        ),
-    ] = False,
-    trust_job: Annotated[
-        list[str] | None,
-        typer.Option(
-            envvar="RECONCILER_TRUST_JOB",
-            metavar="CLAIM=VALUE",
-            help="Let jobs of GitHub Actions read that show this, such as repository_id=1234. Repeatable: all hold.",
-        ),
-    ] = None,
-    secrets_key_file: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="RECONCILER_SECRETS_KEY_FILE",
-            help="The file with the key of the stored secrets.",
-            show_default="secrets.key in the data folder",
-        ),
-    ] = None,
-    secrets_file: Annotated[
-        list[Path] | None,
-        typer.Option(
-            envvar="RECONCILER_SECRETS_FILE", help="A dotenv file whose values manifests may name. Repeatable."
-        ),
-    ] = None,
-    secrets_env: Annotated[
-        list[str] | None,
-        typer.Option(
-            envvar="RECONCILER_SECRETS_ENV",
-            help="Variables of the server that manifests may name: a pattern such as `APP_*`. Repeatable.",
-            show_default="all but those that configure programs",
-        ),
-    ] = None,
+    repo: flags.Repo = None,
+    receive: flags.Receive = None,
+    branch: flags.Branch = None,
+    signers: flags.Signers = None,
+    poll: flags.Poll = "60s",
+    port: flags.Port = 8000,
+    control_port: flags.ControlPort = 8001,
+    host: flags.Host = "127.0.0.1",
+    data: flags.Data = Path(".reconciler"),
+    index: flags.Index = None,
+    allow_build: flags.AllowBuild = None,
+    allow_url: flags.AllowUrl = None,
+    allowed_host: flags.AllowedHost = None,
+    open_metrics: flags.OpenMetrics = False,
+    notify: flags.Notify = None,
+    notify_on: flags.NotifyOn = None,
+    allow_notify: flags.AllowNotify = None,
+    webhook_body: flags.WebhookBody = None,
+    forge: flags.Forge = None,
+    forge_api: flags.ForgeApi = None,
+    forge_repository: flags.ForgeRepository = None,
+    github_app: flags.GithubApp = None,
+    github_app_key: flags.GithubAppKey = None,
+    public_url: flags.PublicUrl = None,
+    dashboard_url: flags.DashboardUrl = None,
+    environment: flags.Environment = "production",
+    database_url: flags.DatabaseUrl = None,
+    supabase_mirror: flags.SupabaseMirror = False,
+    trust_job: flags.TrustJob = None,
+    secrets_key_file: flags.SecretsKeyFile = None,
+    secrets_file: flags.SecretsFile = None,
+    secrets_env: flags.SecretsEnv = None,
 ) -> None:
     """Follow a repository and serve the services it holds.
 
@@ -223,23 +68,10 @@ def serve(
     """
     from reconciler import log, supervisor
     from reconciler.cli.repository import find_or_remember, to_host
-    from reconciler.model import duration, size
-    from reconciler.model.webhook.doors import BadSecret, doors_from
-    from reconciler.notification.destination import BadDestination
-    from reconciler.notification.outgoing import VARIABLE, outgoing
     from reconciler.settings import Settings
 
-    every = duration.seconds(poll)
-    if not every:
-        raise Misconfigured(f"--poll {poll!r} is no duration; write 500ms, 60s, 5m or 1h")
-    largest = size.octets(webhook_body) if webhook_body is not None else None
-    if webhook_body is not None and not largest:
-        raise Misconfigured(f"--webhook-body {webhook_body!r} is no size; write 500kB or 5MB")
-    try:
-        doors_from(os.environ)
-        outgoing(notify or (), notify_on or (), allow_notify or (), os.environ.get(VARIABLE, ""))
-    except (BadSecret, BadDestination) as error:
-        raise Misconfigured(str(error)) from error
+    every, largest = _seconds(poll), _octets(webhook_body)
+    _check_senders(notify, notify_on, allow_notify)
     followed = to_host(receive, repo, branch, data) if receive else find_or_remember(repo or ".", branch, data)
     if signers is not None:
         _check_signers(signers)
@@ -282,6 +114,37 @@ def serve(
         secrets_env=tuple(secrets_env or ()),
     )
     raise typer.Exit(supervisor.serve(settings))
+
+
+def _seconds(poll: str) -> float:
+    from reconciler.model import duration
+
+    every = duration.seconds(poll)
+    if not every:
+        raise Misconfigured(f"--poll {poll!r} is no duration; write 500ms, 60s, 5m or 1h")
+    return every
+
+
+def _octets(webhook_body: str | None) -> int | None:
+    from reconciler.model import size
+
+    largest = size.octets(webhook_body) if webhook_body is not None else None
+    if webhook_body is not None and not largest:
+        raise Misconfigured(f"--webhook-body {webhook_body!r} is no size; write 500kB or 5MB")
+    return largest
+
+
+def _check_senders(notify: flags.Notify, notify_on: flags.NotifyOn, allow_notify: flags.AllowNotify) -> None:
+    """Whom we believe, and whom we tell: a mistake is said here and not when something happens."""
+    from reconciler.model.webhook.doors import BadSecret, doors_from
+    from reconciler.notification.destination import BadDestination
+    from reconciler.notification.outgoing import VARIABLE, outgoing
+
+    try:
+        doors_from(os.environ)
+        outgoing(notify or (), notify_on or (), allow_notify or (), os.environ.get(VARIABLE, ""))
+    except (BadSecret, BadDestination) as error:
+        raise Misconfigured(str(error)) from error
 
 
 def _check_signers(file: Path) -> None:
