@@ -78,6 +78,8 @@ class Stage:
         self._account.serving = str(live)
         self._account.attempted = self._account.applied = self._account.changed = live.recipe.revision
         self._attend(live)
+        # Control may have ended between the switch and the word to its workers.
+        live.crew.promote()
         self._cron.follow(live, self._account)
         self._account.tell()
         if parked is not None:

@@ -148,21 +148,27 @@ class Crew:
 
     def take_over(self) -> None:
         """It has the traffic: from now on its further commands run, too."""
+        self.promote()
+        self.processes.start()
+
+    def promote(self) -> None:
+        """Let its workers know that it has the traffic."""
         self._candidate = False
         for worker in self.workers:
             worker.promote()
-        self.processes.start()
 
     def stand_down(self) -> None:
         """Another has the traffic."""
         self.processes.stop()
 
     def park(self) -> None:
-        """Serve nobody from now on, and be ready to."""
+        """Serve nobody from now on, and be ready to. One that is replaced meanwhile waits like the others."""
+        self._candidate = True
         for worker in self.workers:
             worker.park(self.spec.drain)
 
     def resume(self) -> None:
+        self._candidate = False
         for worker in self.workers:
             worker.resume()
 

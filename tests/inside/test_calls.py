@@ -239,6 +239,10 @@ router = APIRouter()
 @router.get("/candidate")
 def candidate():
     return os.environ.get("RECONCILER_CANDIDATE")
+
+
+def seen():
+    return (candidate(),)
 """
 
 
@@ -249,6 +253,11 @@ def test_a_worker_can_tell_whether_its_release_has_the_traffic(zygote: Zygote) -
     worker.wire.send({"op": "promote"})
     worker.stats()
     assert worker.get("/candidate").json is None
+    # The release before is parked behind a new one, where nobody can ask it over HTTP, and may return.
+    for op, seen in (("park", "'1'"), ("resume", "None")):
+        worker.wire.send({"op": op, "drain": 0.1})
+        worker.wire.send({"op": "call", "run": op, "call": "router:seen", "arguments": {}, "timeout": 10.0})
+        assert worker.wire.next("called", run=op)["message"] == f"returned ({seen},)"
 
 
 # Further commands

@@ -222,6 +222,43 @@ def test_what_one_worker_imported_the_next_one_finds() -> None:
     scene(scenario)
 
 
+ASKED = """
+import os
+from fastapi import APIRouter
+router = APIRouter()
+
+def candidate():
+    return os.environ.get("RECONCILER_CANDIDATE")
+"""
+
+
+async def is_candidate(crew: Crew) -> bool:
+    """As its service sees it."""
+    (worker,) = crew.ready
+    told = await worker.call(f"asked-{time.monotonic_ns()}", "router:candidate", {}, 10.0)
+    return told.message == "returned '1'"
+
+
+def test_a_service_can_tell_at_any_time_whether_its_release_has_the_traffic() -> None:
+    async def scenario(place: Place) -> None:
+        crew = place.crew(ASKED)
+        await crew.start(candidate=True)
+        assert await is_candidate(crew)
+        crew.take_over()
+        assert not await is_candidate(crew)
+        crew.park()
+        assert await is_candidate(crew)
+        before = crew.ready[0]
+        before.kill()
+        await until(lambda: bool(crew.ready) and crew.ready[0] is not before, what="another in its place")
+        assert await is_candidate(crew), "one that is replaced while its release is parked waits, too"
+        crew.resume()
+        assert not await is_candidate(crew)
+        await crew.discard()
+
+    scene(scenario)
+
+
 ODD = """
 import json, socket, sys, time
 listener = socket.socket(socket.AF_UNIX)
