@@ -16,8 +16,15 @@ Job = dict[str, Any]
 Run = dict[str, Any]
 
 LOOKED_EVERY = 0.1
+ON_TIME = 0.05
+"""Seconds that nobody wants to hear of."""
 UNDER_WAY = ("queued", "intended", "running")
-MARKS = {"done": ("✓", "green"), "skipped": ("-", "dim")}
+MARKS = {
+    "done": ("✓", "green"),
+    "skipped": ("-", "dim"),
+    "interrupted": ("!", "yellow"),
+    "unknown": ("?", "yellow"),
+}
 BAD = ("✗", "red")
 GOING = ("…", "blue")
 
@@ -85,21 +92,33 @@ def _row(job: Job) -> tuple[Cell, ...]:
         Cell(_outcomes(job), "dim"),
         Cell(_how_late(running or last), "dim"),
         Cell(f"{job['missed']} missed" if job["missed"] else "", "yellow"),
-        Cell(safe(_last_words(last)) if last and not running else ""),
+        Cell(safe(_last_words(job))),
     )
 
 
 def _outcomes(job: Job) -> str:
     """The last few, the newest last: one sign each."""
-    return "".join(MARKS.get(state, BAD)[0] for state in job["outcomes"]) or "never ran"
+    signs = "".join(MARKS.get(state, BAD)[0] for state in job["outcomes"])
+    return signs or ("" if job["running"] else "never ran")
 
 
 def _how_late(run: Run | None) -> str:
-    return f"{run['late']:.1f} s late" if run is not None and run["late"] is not None else ""
+    if run is None or run["late"] is None or run["cause"] == "person":
+        return ""
+    return f"{run['late']:.1f} s late" if run["late"] >= ON_TIME else "on time"
 
 
-def _last_words(last: Run) -> str:
-    told = f"{last['state']} {ago(last['finished_at'] or last['scheduled_at'])}"
+def _last_words(job: Job) -> str:
+    """What it does now, or what became of it last."""
+    last, running = job["last"], job["running"]
+    if running:
+        began = running["started_at"]
+        told = f"running since {ago(began)}" if began else "about to run"
+        return told + (f", {job['waiting']} waiting" if job["waiting"] else "")
+    if not last:
+        return ""
+    by_hand = " by hand" if last["cause"] == "person" else ""
+    told = f"{last['state']}{by_hand} {ago(last['finished_at'] or last['scheduled_at'])}"
     return told if last["state"] == "done" else f"{told}: {last['message']}"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
-from reconciler.cli.moments import ago
+from reconciler.cli.moments import ago, until
 from reconciler.cli.standing import Condition, Service, key, mark, worst
 from reconciler.cli.table import Cell, flowed, folded, table
 from reconciler.cli.terminal import Screen, safe, short
@@ -59,7 +59,8 @@ def _process(process: dict[str, Any]) -> str:
 
 def _job(job: dict[str, Any]) -> str:
     last = "running" if job["running"] else job["last"]["state"] if job["last"] else "never ran"
-    return f"{safe(job['name'])}, {safe(job['schedule'])} {safe(job['timezone'])}, {last}"
+    times = f"{safe(job['schedule'])} {safe(job['timezone'])}"
+    return f"{safe(job['name'])}, {times}, next {until(job['next'])}, {last}"
 
 
 def _condition_row(condition: Condition) -> Sequence[Cell]:

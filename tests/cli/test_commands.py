@@ -128,7 +128,7 @@ def test_jobs_and_processes_are_told_with_a_service_and_in_a_list(platform: Stil
     platform.all["tasks"] = service("tasks", cron=(job,), processes=(process,))
     shown = reconciler("status", "tasks", "--data", str(data)).stdout
     assert "worker, backoff, pid -, restarted 4 times, exited with status 1" in shown
-    assert "tidy, 0 2 * * * Europe/Madrid, failed" in shown
+    assert "tidy, 0 2 * * * Europe/Madrid, next in 3 h, failed" in shown
     listed = reconciler("cron", "list", "--data", str(data)).stdout
     for words in ("tasks", "tidy", "next in 3 h", "✓-✗", "0.2 s late", "2 missed", "failed", "answered 500"):
         assert words in listed, listed

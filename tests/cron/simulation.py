@@ -16,6 +16,7 @@ import pytest
 
 from reconciler.control.cron import Cron
 from reconciler.control.cron.duty import Duty
+from reconciler.control.cron.performance import NotBegun
 from reconciler.model.job import Job
 from reconciler.model.names import ReleaseId, ServiceName
 from reconciler.model.notice import Kind
@@ -26,7 +27,7 @@ from reconciler.store.unusable import StoreUnusable
 from tests.cron.test_timetable import job
 from tests.waiting import until
 
-TASKS = ServiceName("tasks")
+TASKS, REPORTS = ServiceName("tasks"), ServiceName("reports")
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 HOUR, MINUTE, DAY = timedelta(hours=1), timedelta(minutes=1), timedelta(days=1)
 EACH_MINUTE = job()
@@ -86,13 +87,14 @@ class Disk:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self.is_full = False
+        self.refused = 0
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._journal, name) if not self.is_full else _lost if name == "later" else _refused
+        return getattr(self._journal, name) if not self.is_full else _lost if name == "later" else self._refuse
 
-
-async def _refused(*_: object, **__: object) -> None:
-    raise StoreUnusable("the disk is full", "make room")
+    async def _refuse(self, *_: object, **__: object) -> None:
+        self.refused += 1
+        raise StoreUnusable("the disk is full", "make room")
 
 
 def _lost(_: object) -> None:
@@ -112,10 +114,18 @@ class World:
     release: str = "tasks-1"
     bug: Exception | None = None
     """What carrying out a run stumbles over."""
+    begins: Callable[[str], object] = len
+    """Hears of every run that is carried out."""
+    leaving: str | None = None
+    """A release that loses the traffic before it can be asked for anything."""
 
     async def perform(self, job: Job, run: RunRow, live: Any, serves: Callable[[], bool]) -> Outcome:
         if self.bug is not None:
             raise self.bug
+        if self.leaving == live.release:
+            await until(lambda: not serves(), what="the release that takes over")
+            raise NotBegun
+        self.begins(run.id)
         self.done.append((f"{run.scheduled_at:%d %H:%M}", live.release))
         if self.held is not None:
             await self.held.wait()
@@ -165,8 +175,8 @@ class Control:
         if course._book._writing is not None:
             course._book._writing.cancel()
 
-    def follow(self, *jobs: Job) -> None:
-        recipe = SimpleNamespace(service=TASKS, jobs=jobs)
+    def follow(self, *jobs: Job, service: ServiceName = TASKS) -> None:
+        recipe = SimpleNamespace(service=service, jobs=jobs)
         live: Any = SimpleNamespace(recipe=recipe, release=ReleaseId(self.world.release), crew=object())
         account: Any = self.world.account
         self.cron.follow(live, account)

@@ -10,6 +10,7 @@ from reconciler.model.run import Cause, RunState
 from reconciler.store.runs import Settled
 from tests.cron.simulation import EACH_MINUTE, MINUTE, NOON, TASKS, World, play
 from tests.cron.test_timetable import job
+from tests.waiting import until
 
 
 @pytest.mark.parametrize("is_called", [False, True], ids=["before the call", "before the result"])
@@ -73,5 +74,44 @@ def test_a_bug_in_a_run_is_one_failed_run(world: World) -> None:
             world.bug = None
             await control.passes(MINUTE)
             assert await control.runs() == [("20 12:01", RunState.FAILED), ("20 12:02", RunState.DONE)]
+
+    play(world, scenario)
+
+
+def test_an_end_that_cannot_be_written_down_is_written_when_there_is_room(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.control.cron.book.STORE_RETRY", 0.01)
+
+    async def scenario(world: World) -> None:
+        world.held = asyncio.Event()
+        async with world.control(EACH_MINUTE) as control:
+            await control.passes(MINUTE)
+            control.disk.is_full = True
+            world.held.set()
+            await until(lambda: control.disk.refused > 1, what="a second try")
+            control.disk.is_full = False
+            await control.settled()
+            assert await control.runs() == [("20 12:01", RunState.DONE)]
+
+    play(world, scenario)
+
+
+def test_what_waits_for_its_turn_waits_for_room_on_the_disk_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("book", "course"):
+        monkeypatch.setattr(f"reconciler.control.cron.{module}.STORE_RETRY", 0.01)
+
+    async def scenario(world: World) -> None:
+        world.held = asyncio.Event()
+        async with world.control(job(overlap="queue")) as control:
+            await control.passes(MINUTE)
+            await control.passes(MINUTE)
+            world.held.set()
+            control.disk.is_full = True
+            await until(lambda: control.disk.refused > 1, what="a second try")
+            assert world.times == ["20 12:01"], "an intent comes first"
+            control.disk.is_full = False
+            await control.settled()
+            assert await control.runs() == [("20 12:01", RunState.DONE), ("20 12:02", RunState.DONE)]
 
     play(world, scenario)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from reconciler.model.run import RunState
 from tests.cron.simulation import EACH_HOUR, EACH_MINUTE, HOUR, MINUTE, TASKS, World, play
 from tests.cron.test_timetable import job
+from tests.waiting import until
 
 
 def test_a_deploy_at_the_firing_second_is_one_run(world: World) -> None:
@@ -73,5 +74,38 @@ def test_nothing_runs_for_a_service_that_is_gone(world: World) -> None:
             assert world.times == ["20 12:01"]
             assert await control.runs() == [("20 12:01", RunState.DONE), ("20 12:02", RunState.SKIPPED)]
             assert control.cron.duties(TASKS) == []
+
+    play(world, scenario)
+
+
+def test_what_the_old_release_was_not_asked_for_yet_the_new_one_does(world: World) -> None:
+    async def scenario(world: World) -> None:
+        async with world.control(EACH_MINUTE) as control:
+            world.leaving = "tasks-1"
+            world.clock.passes(MINUTE)
+            await control.cron.look((TASKS, "tidy"))
+            await until(lambda: control.duty().running is not None, what="a run that nobody can be asked for")
+            world.release = "tasks-2"
+            control.follow(EACH_MINUTE)
+            await control.settled()
+            assert world.done == [("20 12:01", "tasks-2")]
+            (run,) = (await control.journal.runs(TASKS)).items
+            assert (run.state, run.release) == (RunState.DONE, "tasks-2")
+
+    play(world, scenario)
+
+
+def test_a_run_of_a_job_that_the_new_release_has_not_is_left_out(world: World) -> None:
+    async def scenario(world: World) -> None:
+        async with world.control(EACH_MINUTE) as control:
+            world.leaving = "tasks-1"
+            world.clock.passes(MINUTE)
+            await control.cron.look((TASKS, "tidy"))
+            await until(lambda: control.duty().running is not None, what="a run that nobody can be asked for")
+            world.release = "tasks-2"
+            control.follow()
+            await control.settled()
+            assert world.done == []
+            assert await control.runs() == [("20 12:01", RunState.SKIPPED)]
 
     play(world, scenario)

@@ -234,6 +234,13 @@ def test_a_suspended_service_goes_on_with_its_jobs(shared: Platform) -> None:
     assert run(shared, "quiet", "tidy")["state"] == "done"
 
 
+def test_a_stalled_service_goes_on_with_the_jobs_of_what_serves(shared: Platform) -> None:
+    shared.deploy(with_jobs("stalled"))
+    shared.deploy({**with_jobs("stalled", "2"), "services/stalled/jobs.py": "raise ValueError('broken')\n"})
+    assert any(each["type"] == "Stalled" for each in shared.service("stalled")["conditions"])
+    assert run(shared, "stalled", "tidy")["release"] == "stalled-1"
+
+
 def test_jobs_follow_git_and_a_service_that_is_gone_keeps_its_history(shared: Platform) -> None:
     shared.deploy(with_jobs("brief"))
     told = run(shared, "brief", "tidy")
@@ -268,6 +275,40 @@ def test_a_run_that_ends_within_the_drain_is_done_by_the_release_that_began_it(s
     assert (told["state"], told["release"]) == ("done", "calm-1")
 
 
+# A scheduler of the service's own
+
+
+WATCHFUL = """
+
+@router.on_event("startup")
+async def watch():
+    async def look():
+        seen = None
+        while True:
+            stands = "waits" if "RECONCILER_CANDIDATE" in os.environ else "works"
+            if stands != seen:
+                print(VERSION, stands)
+                seen = stands
+            await asyncio.sleep(0.01)
+
+    asyncio.create_task(look())
+"""
+
+
+def test_a_service_learns_when_its_release_is_parked_and_when_it_returns(shared: Platform) -> None:
+    def said(version: str) -> list[str]:
+        lines = shared.control.get("/v1/services/watchful/logs", params={"format": "text"}).text.splitlines()
+        return [line.rsplit(" ", 1)[1] for line in lines if f" {version} wa" in line or f" {version} wo" in line]
+
+    shared.deploy(service("watchful", also=WATCHFUL))
+    eventually(lambda: said("1") == ["waits", "works"], what="the switch")
+    shared.deploy(service("watchful", "2", also=WATCHFUL))
+    eventually(lambda: (said("1"), said("2")) == (["waits", "works", "waits"], ["waits", "works"]), what="its parking")
+    shared.control.post("/v1/services/watchful/rollback").raise_for_status()
+    eventually(lambda: said("1") == ["waits", "works", "waits", "works"], what="its return")
+    assert shared.version("watchful") == "1"
+
+
 # From the terminal
 
 
@@ -279,7 +320,7 @@ def test_the_terminal_lists_jobs_and_runs_one(jobs: Platform) -> None:
     assert "failed: answered 500" in failed.stdout and "it is broken" in failed.stdout
     listed = command("cron", "list", "jobs", data=jobs.data)
     row = next(line for line in listed.stdout.splitlines() if " tidy " in line)
-    assert "@hourly UTC" in row and "next in" in row and "s late" in row
+    assert "@hourly UTC" in row and "next in" in row and "done" in row
     assert command("cron", "run", "jobs", "nothing", data=jobs.data).returncode == 2
 
 

@@ -275,9 +275,7 @@ class Cron:
         key = ServiceName(service), name
         duty = self._roster.duties.get(key)
         if duty is None:
-            raise Unknown(
-                f"{service} has no job {name}" if key[0] in self._roster.standings else f"there is no {service}"
-            )
+            raise self._no_job(key)
         if duty.running is not None and (duty.job.overlap == "skip" or duty.waiting):
             raise Refusal(f"{name} of {service} is running: {duty.running.id}")
         now = self._clock()
