@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.gateway.neighbours import Gateway, Worker, live, serving, unready
+from tests.inside.stage import Zygote
 
 
 @pytest.fixture(scope="module")
@@ -25,3 +26,17 @@ def gateway(served: tuple[Gateway, Worker]) -> Gateway:
 @pytest.fixture
 def worker(served: tuple[Gateway, Worker]) -> Worker:
     return served[1]
+
+
+@pytest.fixture(scope="session")
+def fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    zygote = Zygote(tmp_path_factory.mktemp("zygote"))
+    yield zygote
+    zygote.close()
+
+
+@pytest.fixture
+def zygote(fork_server: Zygote) -> Iterator[Zygote]:
+    """What the test asks of it ends with the test."""
+    yield fork_server
+    fork_server.tidy()

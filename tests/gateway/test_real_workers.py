@@ -3,15 +3,13 @@
 import contextlib
 import os
 import signal
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from reconciler.gateway.table import Live, WorkerAddress
-from reconciler.model.names import ReleaseId, ServiceName, WorkerId
+from tests.gateway.forked import address, route
 from tests.gateway.neighbours import Client, Gateway, count, get, request
 from tests.gateway.test_losses import Load
 from tests.inside.stage import Worker, Zygote
@@ -28,19 +26,11 @@ async def version(request: Request):
 """
 
 
-@pytest.fixture(scope="module")
-def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
-    zygote = Zygote(tmp_path_factory.mktemp("zygote"), sys.executable)
-    yield zygote
-    zygote.close()
-
-
 @pytest.fixture
 def stage(zygote: Zygote) -> Iterator[tuple[Gateway, Zygote]]:
     with Gateway() as gateway:
         gateway.control.table({})
         yield gateway, zygote
-    zygote.tidy()
 
 
 def _worker(zygote: Zygote, version: str, name: str = "tasks") -> Worker:
@@ -49,24 +39,14 @@ def _worker(zygote: Zygote, version: str, name: str = "tasks") -> Worker:
     return worker
 
 
-def _address(worker: Worker) -> WorkerAddress:
-    return WorkerAddress(WorkerId(worker.spec["worker"]), worker.spec["socket"])
-
-
-def _route(*workers: Worker) -> Live:
-    service = workers[0].spec["service"]
-    addresses = tuple(_address(worker) for worker in workers)
-    return Live(ServiceName(service), ReleaseId(f"{service}-1"), addresses)
-
-
 def test_no_request_is_lost_over_ten_releases(stage: tuple[Gateway, Zygote]) -> None:
     gateway, zygote = stage
     old = _worker(zygote, "v0-")
-    gateway.control.route("/api/tasks", _route(old))
+    gateway.control.route("/api/tasks", route(old))
     with Load(gateway, connections=4, kept_alive=True) as kept, Load(gateway, connections=2, kept_alive=False) as fresh:
         for number in range(1, 11):
             new = _worker(zygote, f"v{number}-")
-            gateway.control.route("/api/tasks", _route(new), _address(old))
+            gateway.control.route("/api/tasks", route(new), address(old))
             old.retire()
             assert old.stopped() == {"requests": 0, "tasks": 0, "websockets": 0, "calls": 0}
             until_sync(lambda: kept.answers[f"v{number}-0".encode()] or kept.failures, what="the new one")  # noqa: B023
@@ -81,13 +61,13 @@ def test_idle_connections_survive_a_release_and_their_posts_are_answered_by_the_
 ) -> None:
     gateway, zygote = stage
     old, new = _worker(zygote, "old"), _worker(zygote, "new")
-    gateway.control.route("/api/tasks", _route(old))
+    gateway.control.route("/api/tasks", route(old))
     with _clients(gateway, 200) as clients:
         for client in clients:
             client.send(get("/api/tasks/version"))
             assert client.reply().body == b"old0"
         _post(clients[:70])
-        gateway.control.route("/api/tasks", _route(new), _address(old))
+        gateway.control.route("/api/tasks", route(new), address(old))
         old.retire()
         _post(clients[70:140])
         old.stopped()
@@ -101,7 +81,7 @@ def test_idle_connections_survive_a_release_and_their_posts_are_answered_by_the_
 def test_one_connection_serves_two_services_and_the_gateway_itself(stage: tuple[Gateway, Zygote]) -> None:
     gateway, zygote = stage
     for name in ("tasks", "notes"):
-        gateway.control.route(f"/api/{name}", _route(_worker(zygote, name, name)))
+        gateway.control.route(f"/api/{name}", route(_worker(zygote, name, name)))
     with _clients(gateway, 1) as (client,):
         for path, body in 5 * [
             ("/api/tasks/version", b"tasks0"),
@@ -125,7 +105,7 @@ def test_one_connection_serves_two_services_and_the_gateway_itself(stage: tuple[
 def test_a_worker_killed_under_load_loses_only_what_it_was_answering(stage: tuple[Gateway, Zygote]) -> None:
     gateway, zygote = stage
     workers = [_worker(zygote, f"w{number}-") for number in range(2)]
-    gateway.control.route("/api/tasks", _route(*workers))
+    gateway.control.route("/api/tasks", route(*workers))
     with Load(gateway, connections=4, kept_alive=False) as load:
         until_sync(lambda: load.answers[b"w0-0"] > 50, what="some load")
         os.kill(workers[0].pid, signal.SIGKILL)
@@ -138,7 +118,7 @@ def test_a_worker_killed_under_load_loses_only_what_it_was_answering(stage: tupl
 def test_connections_that_a_stopped_worker_never_saw_are_served_after_its_death(stage: tuple[Gateway, Zygote]) -> None:
     gateway, zygote = stage
     stopped, other = _worker(zygote, "stopped"), _worker(zygote, "other")
-    gateway.control.route("/api/tasks", _route(stopped))
+    gateway.control.route("/api/tasks", route(stopped))
     os.kill(stopped.pid, signal.SIGSTOP)
     _is_stopped = Path(f"/proc/{stopped.pid}/stat")
     until_sync(lambda: _is_stopped.read_text().rpartition(")")[2].split()[0] == "T", what="it to stop")
@@ -147,14 +127,14 @@ def test_connections_that_a_stopped_worker_never_saw_are_served_after_its_death(
             client.send(get("/api/tasks/version"))
         until_sync(lambda: count(gateway, "handed")() == 20, what="the stopped one to have them")
         os.kill(stopped.pid, signal.SIGKILL)
-        gateway.control.route("/api/tasks", _route(other))
+        gateway.control.route("/api/tasks", route(other))
         assert [client.reply().body for client in clients] == [b"other0"] * 20
 
 
 def test_a_killed_gateway_is_followed_by_one_that_meets_the_same_workers(stage: tuple[Gateway, Zygote]) -> None:
     gateway, zygote = stage
     worker = _worker(zygote, "same")
-    gateway.control.route("/api/tasks", _route(worker))
+    gateway.control.route("/api/tasks", route(worker))
     with _clients(gateway, 5) as clients:
         for client in clients:
             client.send(get("/api/tasks/version"))
@@ -168,7 +148,7 @@ def test_a_killed_gateway_is_followed_by_one_that_meets_the_same_workers(stage: 
                 client.send(get("/api/tasks/version"))
             gateway.control.close()
             gateway.start()
-            gateway.control.table({"/api/tasks": _route(worker)})
+            gateway.control.table({"/api/tasks": route(worker)})
             assert [client.reply().body for client in waiting] == [b"same0"] * 5
         clients[0].send(get("/api/none"))
         assert clients[0].reply().status == 404, "handed back to the new gateway"

@@ -1,13 +1,11 @@
 """Workers that have used up their descriptors: whoever was sent to them is answered all the same."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from reconciler.gateway.table import Live, WorkerAddress
-from reconciler.model.names import ReleaseId, ServiceName, WorkerId
+from tests.gateway.forked import route
 from tests.gateway.neighbours import Gateway, get
 from tests.inside.stage import Worker, Zygote
 from tests.waiting import until_sync
@@ -54,13 +52,6 @@ async def events():
 """
 
 
-@pytest.fixture(scope="module")
-def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
-    zygote = Zygote(tmp_path_factory.mktemp("zygote"), sys.executable)
-    yield zygote
-    zygote.close()
-
-
 @pytest.fixture
 def stage(zygote: Zygote) -> Iterator[tuple[Gateway, Worker]]:
     with Gateway("--park-deadline", "2") as gateway:
@@ -68,18 +59,12 @@ def stage(zygote: Zygote) -> Iterator[tuple[Gateway, Worker]]:
         worker = short_worker(zygote)
         gateway.control.route("/api/tasks", route(worker))
         yield gateway, worker
-    zygote.tidy()
 
 
 def short_worker(zygote: Zygote) -> Worker:
     worker = zygote.fork(ROUTER, limits={"files": LIMIT})
     worker.ready()
     return worker
-
-
-def route(*workers: Worker) -> Live:
-    addresses = tuple(WorkerAddress(WorkerId(worker.spec["worker"]), worker.spec["socket"]) for worker in workers)
-    return Live(ServiceName("tasks"), ReleaseId("tasks-1"), addresses)
 
 
 def test_more_kept_connections_than_descriptors_are_all_served_again_and_again(stage: tuple[Gateway, Worker]) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.inside.stage import Zygote
+from tests.inside.stage import Gateway, Worker, Zygote
+from tests.inside.tasks import CODE
 
 OLD = ("fastapi==0.115.0", "starlette==0.38.6", "uvicorn==0.35.0", "httptools==0.6.4", "websockets==13.1")
 
@@ -40,3 +41,15 @@ def fork_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 def zygote(fork_server: Zygote) -> Iterator[Zygote]:
     yield fork_server
     fork_server.tidy()
+
+
+@pytest.fixture
+def worker(zygote: Zygote) -> Worker:
+    worker = zygote.fork(CODE)
+    worker.ready()
+    return worker
+
+
+@pytest.fixture
+def gateway(worker: Worker) -> Gateway:
+    return worker.attach()
