@@ -183,8 +183,8 @@ async def serve(place: Place, settings: Settings, veil: Veil) -> int:
             Scrape(meter, loop, engine, traffic, journal, feed),
         )
         server = _server(overview, settings, (tokens, *recognise_jobs(stack, settings)))
-        await tell_forge(stack, settings, mirror.address.location, feed, history)
-        await tell_people(stack, settings, feed, journal, veil)
+        await tell_forge(stack, settings, mirror.address.location, feed, history, meter)
+        await tell_people(stack, settings, feed, journal, veil, meter)
         tasks = [
             asyncio.create_task(loop.run(), name="the loop"),
             asyncio.create_task(poll(loop, mirror, pace), name="the poll"),

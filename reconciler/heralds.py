@@ -11,6 +11,7 @@ from pathlib import Path
 
 from reconciler.control.feed import Feed
 from reconciler.control.history import History
+from reconciler.control.metrics import Meter
 from reconciler.control.spreading import spread, what_was_told
 from reconciler.control.telling import Telling
 from reconciler.control.veil import Veil
@@ -33,7 +34,7 @@ SAID_WITHIN = 2.0
 
 
 async def tell_forge(
-    stack: contextlib.AsyncExitStack, settings: Settings, location: str, feed: Feed, history: History
+    stack: contextlib.AsyncExitStack, settings: Settings, location: str, feed: Feed, history: History, meter: Meter
 ) -> None:
     """Where there is a forge to tell, and credentials to tell it with."""
     token, app = os.environ.get(TOKEN, ""), _app(settings)
@@ -44,6 +45,7 @@ async def tell_forge(
         settings.public_url or url(settings.host, settings.port), settings.dashboard_url, settings.environment
     )
     outbox = Outbox(connect(repository, token, links, app))
+    meter.waiting["forge"], meter.dropped["forge"] = lambda: outbox.standing.waiting, lambda: outbox.dropped
     telling = Telling(feed, history, outbox.put)
     tasks = [asyncio.create_task(telling.run()), asyncio.create_task(outbox.run())]
     stack.push_async_callback(_end, tasks, outbox)
@@ -51,7 +53,7 @@ async def tell_forge(
 
 
 async def tell_people(
-    stack: contextlib.AsyncExitStack, settings: Settings, feed: Feed, journal: Journal, veil: Veil
+    stack: contextlib.AsyncExitStack, settings: Settings, feed: Feed, journal: Journal, veil: Veil, meter: Meter
 ) -> None:
     """Where the operator named somebody."""
     news = outgoing(settings.notify, settings.notify_on, settings.allow_notify, os.environ.get(VARIABLE, ""))
@@ -59,6 +61,8 @@ async def tell_people(
         return
     veil.know(news.secrets())
     couriers = [Courier(one, news.keys) for one in news.destinations]
+    meter.waiting["notifications"] = lambda: sum(courier.waiting for courier in couriers)
+    meter.dropped["notifications"] = lambda: sum(courier.dropped for courier in couriers)
     task = asyncio.create_task(spread(feed, couriers, news.topics, await what_was_told(journal)))
     stack.callback(task.cancel)
     log.info("people are told what fails  to=%s", ", ".join(map(str, news.destinations)))

@@ -104,7 +104,7 @@ class Feed:
             revision=revision,
             data=data or {},
         )
-        self.witness(notice)
+        self._show(notice)
         self._enqueue(notice, written or _nobody)
 
     def passes(
@@ -120,7 +120,7 @@ class Feed:
         """Tell progress, which nobody asks for afterwards."""
         at = datetime.now(UTC)
         notice = Notice(kind=kind, at=at, message=message, service=service, release=release, sync=sync, data=data or {})
-        self.witness(notice)
+        self._show(notice)
         if not self._listeners:
             return
         if len(self._untold) >= MOST_UNTOLD:
@@ -132,6 +132,13 @@ class Feed:
         """Wait until all that was told so far has been heard."""
         while self._telling is not None and not self._telling.done():
             await asyncio.wait([self._telling])
+
+    def _show(self, notice: Notice) -> None:
+        try:
+            self.witness(notice)
+        except Exception:
+            # It only looks on: what it gets wrong is no reason to stop a deploy.
+            log.exception("a bug kept a notice from its witness", extra={"kind": notice.kind})
 
     def _drop(self) -> None:
         self.dropped += 1

@@ -46,6 +46,8 @@ class Outbox:
         self._idle = asyncio.Event()
         self._idle.set()
         self._trouble: str | None = None
+        self.dropped = 0
+        """Words that had to give way to newer ones."""
 
     @property
     def standing(self) -> Standing:
@@ -58,6 +60,7 @@ class Outbox:
             self._waiting[key] = word
         while len(self._waiting) > MOST_WAITING:
             self._waiting.popitem(last=False)
+            self.dropped += 1
         if self._waiting:
             self._idle.clear()
             self._something.set()

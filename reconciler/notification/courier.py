@@ -56,12 +56,19 @@ class Courier:
         self._waiting: deque[Message] = deque()
         self._given = asyncio.Event()
         self._is_gone = False
+        self.dropped = 0
+        """News that had to give way to newer, or that was not taken in the end."""
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
 
     def give(self, item: Item) -> None:
         if self._is_gone:
             return
         if len(self._waiting) == MOST_WAITING:
             self._waiting.popleft()
+            self.dropped += 1
             log.warning("news was dropped: too much waits", extra={"to": str(self.destination)})
         self._waiting.append(Message.of(item, self.destination))
         self._given.set()
@@ -85,6 +92,7 @@ class Courier:
             except Undelivered as error:
                 told = {"to": str(self.destination), "why": str(error)}
                 if pause is None or not error.may_pass:
+                    self.dropped += 1
                     log.warning("news could not be delivered", extra=told)
                     return
                 log.info("news is delivered later", extra=told)

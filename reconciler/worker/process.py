@@ -291,7 +291,12 @@ class Worker:
                     counted.set_result(Answers(int(message.get("requests", 0)), int(message.get("failed", 0))))
             case "counted" if self._hear is not None:
                 self.in_hand = InHand(number(message["connections"]), number(message["in_flight"]))
-                self._hear(Served.of(message))
+                served = Served.of(message)
+                try:
+                    self._hear(served)
+                except Exception:
+                    # A bug of ours; the worker said nothing odd.
+                    log.exception("a bug kept answers from being counted", extra={"worker": self.id})
             case "calls":
                 self.calling = frozenset(map(str, message.get("running", ())))
             case "called":

@@ -96,3 +96,19 @@ def test_one_that_left_hears_nothing_more(tmp_path: Path) -> None:
 
 async def _hear(listener: Listener) -> Notice:
     return await anext(listener)
+
+
+def test_a_witness_sees_all_of_it_at_once_and_stops_nothing_when_it_breaks(tmp_path: Path) -> None:
+    async def scenario(journal: Journal) -> None:
+        feed = Feed(journal, Veil())
+        seen: list[str] = []
+        feed.witness = lambda notice: seen.append(notice.message)
+        feed.happened(Kind.SYNC_STARTED, "kept")
+        feed.passes(Kind.PHASE_BEGAN, "heard by nobody else")
+        assert seen == ["kept", "heard by nobody else"]
+        feed.witness = lambda notice: 1 // 0
+        feed.happened(Kind.SYNC_STARTED, "kept all the same")
+        await feed.settle()
+        assert [event.message for event in await journal.events()] == ["kept", "kept all the same"]
+
+    in_journal(tmp_path / "journal.db", scenario)

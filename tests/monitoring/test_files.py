@@ -46,7 +46,7 @@ def emitted() -> set[str]:
         suites=Spread((1.0,)),
         builds={},
         webhooks={},
-        dropped=0,
+        dropped={},
         spooled={},
     )
     return set(re.findall(r"^# TYPE (\w+) ", written(nothing).decode(), re.M))

@@ -326,4 +326,4 @@ def test_what_waits_is_bounded() -> None:
     courier = Courier(parse("https://ops.example/"), [KEY], resolve=nowhere)
     for _ in range(3 * MOST_WAITING):
         courier.give(ITEM)
-    assert len(courier._waiting) == MOST_WAITING
+    assert (courier.waiting, courier.dropped) == (MOST_WAITING, 2 * MOST_WAITING)

@@ -208,8 +208,8 @@ def _cron(moment: Moment) -> Iterator[Metric]:
 def _news(moment: Moment) -> Iterator[Metric]:
     webhooks = moment.webhooks.items()
     yield _counter("reconciler_webhooks", "Webhooks that came.", ["provider", "outcome"], webhooks)
-    dropped = [((), moment.dropped)]
-    yield _counter("reconciler_notices_dropped", "Notices that a slow listener did not get.", [], dropped)
+    dropped = (((who,), count) for who, count in moment.dropped.items())
+    yield _counter("reconciler_notices_dropped", "Notices that somebody was too slow for.", ["by"], dropped)
     waiting = (((name,), count) for name, count in moment.spooled.items())
     yield _gauge("reconciler_spooled_changes", "Changes a destination has not got.", ["destination"], waiting)
 

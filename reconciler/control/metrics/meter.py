@@ -36,6 +36,10 @@ class Meter:
         self.suites = Spread(PHASES)
         self.builds: dict[str, Spread] = {}
         self.webhooks: dict[tuple[str, str], int] = {}
+        self.waiting: dict[str, Callable[[], int]] = {}
+        """Who is told things elsewhere, and how many he has not got yet."""
+        self.dropped: dict[str, Callable[[], int]] = {}
+        """And how many he never will."""
         self._clock = clock
         self._since = clock()
         self._of_service: Mapping[Kind, Callable[[ServiceFigures, Notice], None]] = {

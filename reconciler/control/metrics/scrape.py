@@ -7,7 +7,7 @@ and whoever asks meanwhile gets the same text, so that many askers cost as much 
 
 import asyncio
 import platform as machine
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -59,9 +59,10 @@ class Moment:
     suites: Spread
     builds: Mapping[str, Spread]
     webhooks: Mapping[tuple[str, str], int]
-    dropped: int
-    """Notices that a slow listener did not get."""
+    dropped: Mapping[str, int]
+    """Notices that somebody was too slow for."""
     spooled: Mapping[str, int]
+    """What a destination has not got yet."""
 
 
 class Scrape:
@@ -126,8 +127,8 @@ class Scrape:
             suites=meter.suites.copy(),
             builds=_copied(meter.builds),
             webhooks=dict(meter.webhooks),
-            dropped=self._feed.dropped,
-            spooled={each.name: each.waiting for each in self._journal.standings()},
+            dropped={"listener": self._feed.dropped, **_counted(meter.dropped)},
+            spooled={each.name: each.waiting for each in self._journal.standings()} | _counted(meter.waiting),
         )
 
     def _conditions(self, name: ServiceName) -> tuple[Condition, ...]:
@@ -144,6 +145,10 @@ def _station(conditions: tuple[Condition, ...], workers: list[Worker]) -> Statio
 
 def _copied(spreads: Mapping[str, Spread]) -> dict[str, Spread]:
     return {name: spread.copy() for name, spread in spreads.items()}
+
+
+def _counted(counts: Mapping[str, Callable[[], int]]) -> dict[str, int]:
+    return {name: count() for name, count in counts.items()}
 
 
 def _written(moment: Moment) -> bytes:
