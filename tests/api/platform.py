@@ -283,8 +283,12 @@ class Past:
 
     @contextmanager
     def listen(self) -> Iterator[Listener]:
-        self.listeners.append(Listener())
-        yield self.listeners[-1]
+        listener = Listener()
+        self.listeners.append(listener)
+        try:
+            yield listener
+        finally:
+            self.listeners.remove(listener)
 
 
 class NoWebhooks:
