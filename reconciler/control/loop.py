@@ -40,6 +40,7 @@ from reconciler.worker.zygote import Zygotes
 log = logging.getLogger(__name__)
 
 STORE_RETRY = 5.0
+MISNAMED_TOLD = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +304,10 @@ class Loop:
         if state == "done" and self._is_newest(request):
             self.seen = replace(self.seen, applied=str(reading.revision))
         kept = len(reading.wishes) - sum(1 for one in told if one.service in reading.wishes)
-        await self._finish(request, state, watch, revision=str(reading.revision), actions=told, kept=kept)
+        passed_by = _passed_by(reading)
+        await self._finish(
+            request, state, watch, revision=str(reading.revision), message=passed_by, actions=told, kept=kept
+        )
         await self._upkeep.tidy(work.keys())
 
     def _look_back(self, name: ServiceName) -> None:
@@ -457,6 +461,13 @@ def _told(action: Action, outcome: Outcome | None) -> ActionStatus:
         reason=failure.reason if failure else None,
         message=failure.message if failure else None,
     )
+
+
+def _passed_by(reading: Reading) -> str | None:
+    """Folders that cannot be services: nobody else would tell of them."""
+    told = [f"{problem.message}: {problem.remedy}" for problem in reading.misnamed[:MISNAMED_TOLD]]
+    more = len(reading.misnamed) - len(told)
+    return "; ".join([*told, f"and {more} more"] if more else told) or None
 
 
 def _state(told: tuple[ActionStatus, ...], meant: Collection[ServiceName]) -> Literal["done", "failed", "superseded"]:
