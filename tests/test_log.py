@@ -106,6 +106,15 @@ def test_what_ends_a_process_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert str(record["message"]).endswith("RuntimeError: unforeseen")
 
 
+def test_a_place_that_cannot_be_written_to_stops_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    (tmp_path / "log").write_text("a file, no folder")
+    platform_log.keep(tmp_path / "log", "control")
+    assert "what is said here cannot be kept" in caplog.text
+
+
 def test_no_fact_has_a_name_that_logging_keeps_to_itself() -> None:
     for file in (ROOT / "reconciler").rglob("*.py"):
         for call in ast.walk(ast.parse(file.read_text())):

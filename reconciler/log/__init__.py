@@ -29,9 +29,12 @@ def configure(stream: TextIO = sys.stderr, redact: Callable[[str], str] = str) -
 
 
 def keep(folder: Path, process: str, redact: Callable[[str], str] = str) -> None:
-    """From now on also in files, and what ends this process as well."""
-    logging.getLogger().addHandler(Kept(folder, process, redact))
+    """From now on also in files, and what ends this process as well. Where there is no room, it runs all the same."""
     sys.excepthook = _say_last
+    try:
+        logging.getLogger().addHandler(Kept(folder, process, redact))
+    except OSError as error:
+        log.warning("what is said here cannot be kept", extra={"error": error})
 
 
 def _say_last(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
