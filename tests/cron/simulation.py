@@ -199,10 +199,9 @@ class Control:
 
     async def woken(self) -> None:
         self.cron._alarm._scheduler.wakeup()
+        # The scheduler, its executor, the bell and the look have a turn of the loop each.
         for _ in range(5):
             await asyncio.sleep(0)
-        await self.settled()
-        await asyncio.sleep(0.01)
         await self.settled()
 
     async def runs(self) -> list[tuple[str, RunState]]:

@@ -94,7 +94,7 @@ def test_what_nobody_was_asked_for_is_given_back_when_the_traffic_is_anothers(tm
         if has_worker:
             release.has_worker()
         performing = asyncio.create_task(release.perform(job()))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0)
         release.serves = False
         await until(performing.done, what="an answer")
         with pytest.raises(NotBegun):
