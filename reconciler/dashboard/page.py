@@ -48,7 +48,8 @@ def ago(moment: datetime, now: datetime | None = None) -> str:
 
 
 def lasted(seconds: float) -> str:
-    """`0.42 s`, `3.1 s`, `2 min 5 s`, `3 h 20 min`."""
+    """`0.42 s`, `3.1 s`, `2 min 5 s`, `3 h 20 min`. Nothing ends before it began, whatever a clock says."""
+    seconds = max(0.0, seconds)
     if seconds < 10:
         return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
     if seconds < 60:

@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from html import unescape
 
 import httpx
@@ -10,10 +11,19 @@ import pytest
 
 from reconciler.dashboard.assets import ASSETS, FOLDER
 from reconciler.dashboard.listing import PAGE, listing
+from reconciler.dashboard.page import ago
 from reconciler.model.access import Caller
 from reconciler.model.names import ServiceName
 from reconciler.model.notice import Kind
-from reconciler.model.status import CommitStatus, EventStatus, JobStatus, PhaseTime, ProcessStatus, RunStatus
+from reconciler.model.status import (
+    CommitStatus,
+    EventStatus,
+    JobStatus,
+    PhaseTime,
+    ProcessStatus,
+    ReleaseStatus,
+    RunStatus,
+)
 from tests.api.asking import TOKEN, ask, client, get
 from tests.api.platform import FAILED, SINCE, Past, Still, condition, failing, release, service, sync
 
@@ -296,3 +306,16 @@ def event(number: int, kind: Kind, service: str | None = None, sync: str = "9", 
 
 def test_the_token_is_in_no_page() -> None:
     assert all(TOKEN not in get(Rich(), path).text for path in PAGES)
+
+
+def test_a_clock_that_was_set_back_makes_no_time_negative() -> None:
+    class SetBack(Past):
+        async def releases(self, name: str, limit: int, after: str | None) -> tuple[Sequence[ReleaseStatus], int]:
+            later = SINCE + timedelta(hours=1)
+            return [release(name, 1, phase="retired", created_at=later, live_at=later, retired_at=SINCE)], 1
+
+    platform = Still(service("tasks"))
+    platform.history = SetBack(platform)
+    page = text_of(get(platform, "/services/tasks").text)
+    assert "lived 0.00 s" in page
+    assert ago(datetime.now(UTC) + timedelta(days=1)) == "just now"
