@@ -24,9 +24,15 @@ class Bell:
         self._data = data
         self._query = {"service": service, "progress": True}
         self._rung = threading.Event()
+        self._over = threading.Event()
 
-    def hang(self) -> None:
+    def __enter__(self) -> "Bell":
+        # Nobody waits for its end: it may be in the middle of listening to a server that says nothing.
         threading.Thread(target=self._listen, name="bell", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
 
     def wait(self, within: float) -> bool:
         """Whether it rang."""
@@ -37,7 +43,7 @@ class Bell:
         return True
 
     def _listen(self) -> None:
-        while True:
+        while not self._over.is_set():
             try:
                 with find(self._data).stream("/v1/events", self._query, SILENCE) as lines:
                     self.is_heard = True
@@ -51,4 +57,4 @@ class Bell:
             if self.is_heard:
                 self.is_heard = False
                 self._rung.set()
-            time.sleep(TRY_EVERY)
+            self._over.wait(TRY_EVERY)

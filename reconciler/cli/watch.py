@@ -43,8 +43,7 @@ def watch(look: Callable[[], Seen], data: Path, name: str | None, *, as_json: bo
     away: datetime | None = None
     seen = look()
     display: Display = Stream(as_json) if as_json or not is_smart(sys.stdout) else Frame()
-    with _ended_politely(), display:
-        bell.hang()
+    with _ended_politely(), display, bell:
         looked = time.monotonic()
         while True:
             display.show(seen, away)

@@ -9,8 +9,10 @@ from typing import NoReturn
 
 import pytest
 
-from tests.api.platform import Past, Still, condition, failing, service
-from tests.cli.running import served
+from reconciler.cli.bell import Bell
+from reconciler.model.notice import Kind, Notice
+from tests.api.platform import SINCE, Past, Still, condition, failing, service
+from tests.cli.running import reconciler, served
 from tests.cli.screens import SHADE, Terminal
 from tests.cli.test_logs import running
 from tests.waiting import until_sync
@@ -138,3 +140,20 @@ def test_it_outlives_the_server_and_says_so(platform: Still, tmp_path: Path) -> 
             told = [json.loads(line)["service"] for line in watch.lines]
             assert [each["problems"] != [] for each in told] == [False, True]
             assert watch.ended_by(signal.SIGINT) == (1, "")
+
+
+def test_an_event_rings_at_once_and_so_does_the_end_of_the_server(tmp_path: Path) -> None:
+    platform, data = Still(service("tasks"), logs=tmp_path), tmp_path / "data"
+    with Bell(data, None) as bell:
+        with served(platform, data):
+            assert bell.wait(30), "somebody is heard"
+            listeners = platform.history.listeners
+            until_sync(lambda: listeners, within=30, what="the listener")
+            assert bell.is_heard and not bell.wait(0.01)
+            switched = Notice(kind=Kind.RELEASE_SWITCHED, at=SINCE, message="went live", id=9)
+            listeners[-1].tell(switched)
+            # Told from another thread, it is heard when the server next has something to do.
+            assert reconciler("status", "--data", str(data)).returncode == 0
+            assert bell.wait(30)
+        assert bell.wait(30)
+        assert not bell.is_heard
