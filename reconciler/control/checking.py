@@ -21,7 +21,7 @@ from reconciler.control.wanted import Reading, Unfit, Wanted, Wish
 from reconciler.environment import Environments
 from reconciler.model.failure import Failure, Stalled
 from reconciler.model.names import Revision, ServiceName
-from reconciler.model.platform import FILE, MANIFEST, Platform, readable_part
+from reconciler.model.platform import FILE, MANIFEST, Platform, Prune, readable_part
 from reconciler.model.problem import Problem
 from reconciler.model.verdict import Report, Verdict
 from reconciler.model.verdict import problems as problems_of
@@ -89,7 +89,7 @@ def survey(open_tree: OpenTree, revision: Revision, hosts: tuple[str, ...] = (),
     try:
         return Survey(open_tree, reader.read(tree, revision, _readable_platform(tree)), broken)
     except Stalled:
-        return Survey(open_tree, Reading(revision, Platform().mount, False, {}, frozenset()), broken)
+        return Survey(open_tree, Reading(revision, Platform().mount, Prune(), {}, frozenset()), broken)
 
 
 def changed_since(now: Survey, before: Survey) -> frozenset[ServiceName]:

@@ -19,6 +19,7 @@ from reconciler.control.boot import Returned
 from reconciler.control.cron import Cron
 from reconciler.control.deployment import Workshop
 from reconciler.control.lane import BUG, Lane, Order, Outcome, Work, dependency_not_ready, outcome_of
+from reconciler.control.losses import check_losses
 from reconciler.control.memory import NOTHING, Memory
 from reconciler.control.reading import Reader
 from reconciler.control.stopwatch import Stopwatch, in_seconds
@@ -26,7 +27,7 @@ from reconciler.control.traffic import Traffic
 from reconciler.control.triggers import Request, Triggers
 from reconciler.control.upkeep import Upkeep
 from reconciler.control.wanted import Reading, Unfit, Wanted, Wish
-from reconciler.model.failure import Failure, Reason, Stalled, Wait
+from reconciler.model.failure import Failure, Reason, Wait
 from reconciler.model.names import Revision, ServiceName, SyncId
 from reconciler.model.notice import Kind
 from reconciler.model.plan import Action, Running, Verb, decide, in_order, plan
@@ -133,8 +134,7 @@ class Loop:
             reading = await asyncio.to_thread(self._read, tree, revision)
             # From here on it is a state, not an edge: whatever goes wrong below, the next sync still knows of it.
             self._unsettled |= reading.changed
-            if not reading.wishes and self.lanes and not reading.allow_empty:
-                raise empty_listing(len(self.lanes))
+            check_losses(reading, self.lanes)
             # Before any thought about it: whoever finishes something meanwhile asks whether that is still wanted.
             self.seen = Seen(str(revision), self.seen.applied, None, reading)
         with watch.phase("plan"):
@@ -438,13 +438,6 @@ def _why_held(lane: Lane, wish: Wish | None) -> Failure | None:
     if isinstance(wish, Unfit):
         return wish.failure
     return lane.account.failed.get(wish.ingredients.digest) if wish is not None else None
-
-
-def empty_listing(running: int) -> Stalled:
-    return Stalled(
-        Reason.SOURCE_UNAVAILABLE,
-        f"this revision holds no services although {running} run; set `prune: {{allow_empty: true}}` if that is meant",
-    )
 
 
 def _in_short(action: Action) -> dict[str, str]:

@@ -21,7 +21,7 @@ from reconciler.control.folders import Folders
 from reconciler.control.gate import Shelf
 from reconciler.control.lane import Lane
 from reconciler.control.live import Live
-from reconciler.control.loop import empty_listing
+from reconciler.control.losses import check_losses
 from reconciler.control.reading import Reader
 from reconciler.control.secrets import Secrets
 from reconciler.control.trial import OpenTree, TrialFolders, Trials, trials
@@ -157,8 +157,7 @@ class Planner:
         await self.mirror.judge(revision.sha, keep=False)
         tree, reader = self.mirror.tree(revision.sha), self.reader.apart(Shelf())
         reading = self.secrets.apart().complete(await asyncio.to_thread(reader.read, tree, revision))
-        if not reading.wishes and self.lanes and not reading.allow_empty:
-            raise empty_listing(len(self.lanes))
+        check_losses(reading, self.lanes)
         running = {name: lane.running() for name, lane in self.lanes.items()}
         actions = plan({name: wish.desired() for name, wish in reading.wishes.items()}, running)
         open_tree = partial(self.mirror.tree, revision.sha)

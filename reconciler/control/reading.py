@@ -130,7 +130,7 @@ class Reader:
     def _told(self, revision: Revision, read: Past, changed: frozenset[ServiceName]) -> Reading:
         platform, odd = read.platform or Platform(), self._odd
         warnings = (*odd.unused, *odd.bare)
-        return Reading(revision, platform.mount, platform.allow_empty, read.wishes, changed, odd.misnamed, warnings)
+        return Reading(revision, platform.mount, platform.prune, read.wishes, changed, odd.misnamed, warnings)
 
     def _platform(self, tree: Tree, platform_id: ObjectId | None) -> Platform:
         if self._past.platform is not None and platform_id == self._past.platform_id:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from reconciler.control.checking import Scope, Survey, read_only, told
 from reconciler.control.feed import Feed
 from reconciler.control.gate import Shelf
-from reconciler.control.loop import Loop, empty_listing
+from reconciler.control.loop import Loop
+from reconciler.control.losses import check_losses
 from reconciler.control.narration import MARGIN, STEP, Until, narrate, trouble
 from reconciler.control.reading import Reader
 from reconciler.control.veil import Veil
@@ -176,9 +177,7 @@ class Push:
             reading = self._reception.reader.apart(Shelf()).read(tree, revision)
         except Stalled as stalled:
             return told(stalled, None, FILE)
-        serving = len(self._reception.loop.lanes)
-        if not reading.wishes and serving and not reading.allow_empty:
-            raise empty_listing(serving)
+        check_losses(reading, self._reception.loop.lanes)
         changed = Scope(changed=_newly_unfit(reading, before))
         checked = read_only(Survey(lambda: tree, reading), changed)
         old = set(before.misnamed) if before is not None else set()

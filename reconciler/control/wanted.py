@@ -9,6 +9,7 @@ from reconciler.model.manifest import Manifest
 from reconciler.model.names import Revision, ServiceName
 from reconciler.model.pinned_secret import PinnedSecret
 from reconciler.model.plan import Desired
+from reconciler.model.platform import Prune
 from reconciler.model.position import Position
 from reconciler.model.problem import Problem
 from reconciler.model.requirement import Requirements
@@ -61,7 +62,7 @@ class Reading:
 
     revision: Revision
     mount: str
-    allow_empty: bool
+    prune: Prune
     wishes: Mapping[ServiceName, Wish]
     changed: frozenset[ServiceName]
     """Different from the last reading, gone ones included: only these cost any thought."""

@@ -51,6 +51,8 @@ class Prune(Strict):
 
     allow_empty: bool = False
     """Let a listing without any service unmount everything."""
+    allow_most: bool = False
+    """Let one revision unmount nine of ten services, or more, where at least ten run."""
 
 
 class PlatformFile(Strict):
@@ -92,7 +94,7 @@ class PlatformFile(Strict):
 class Platform:
     mount: str = "/api"
     services: str = "services/*"
-    allow_empty: bool = False
+    prune: Prune = field(default_factory=Prune)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     overrides: Mapping[str, Any] = field(default_factory=dict)
     document: Document | None = None
@@ -114,7 +116,7 @@ def read_platform(text: bytes | None, file: str = FILE) -> Platform:
     problems += _default_problems(document)
     if problems:
         raise Invalid(in_order(problems))
-    return Platform(read.mount, read.services, read.prune.allow_empty, read.defaults, read.overrides, document)
+    return Platform(read.mount, read.services, read.prune, read.defaults, read.overrides, document)
 
 
 def readable_part(text: bytes | None, file: str = FILE) -> Platform:

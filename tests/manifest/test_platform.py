@@ -31,7 +31,7 @@ def places(problems: tuple[Problem, ...]) -> list[tuple[str | None, int | None, 
 def test_no_file_means_every_default() -> None:
     platform = read_platform(None)
     assert platform == Platform()
-    assert (platform.mount, platform.services, platform.allow_empty) == ("/api", "services/*", False)
+    assert (platform.mount, platform.services, platform.prune.allow_empty) == ("/api", "services/*", False)
     assert platform.prefix(TASKS) == "/api/tasks"
 
 
