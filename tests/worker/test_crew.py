@@ -19,6 +19,7 @@ import pytest
 from reconciler.model.failure import Reason, Stalled, Wait
 from reconciler.model.names import EnvironmentId, ReleaseId, ServiceName, WorkerId
 from reconciler.model.pinned_secret import PinnedSecret
+from reconciler.worker import process
 from reconciler.worker.crew import CRASH_WINDOW, CRASHES, Crew
 from reconciler.worker.exit import Exit
 from reconciler.worker.process import Worker
@@ -185,6 +186,31 @@ def test_a_worker_that_dies_is_replaced_although_nothing_can_be_written() -> Non
         os.kill(first.pid, signal.SIGKILL)
         await until(lambda: crew.ready and crew.ready[0].pid != first.pid, what="another worker")
         await until(lambda: crew.restarts == 1, what="its keeper to note it")
+        await crew.discard()
+
+    scene(scenario)
+
+
+def test_a_worker_that_ignores_the_end_of_its_drain_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "GRACE", 0.2)
+    deaf = (
+        "import contextlib, signal, time\n"
+        "from fastapi import FastAPI\n"
+        "@contextlib.asynccontextmanager\n"
+        "async def stays(app):\n"
+        "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "    yield\n"
+        "    time.sleep(600)\n"
+        "router = FastAPI(lifespan=stays)\n"
+    )
+
+    async def scenario(place: Place) -> None:
+        crew = place.crew(deaf)
+        await crew.start()
+        (worker,) = crew.workers
+        os.kill(worker.pid, signal.SIGTERM)
+        end = await worker.retire(0.1)
+        assert end.killed_by == signal.SIGKILL, end
         await crew.discard()
 
     scene(scenario)
