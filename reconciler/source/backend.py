@@ -178,11 +178,16 @@ async def _feed(process: Process, client: Client, fed: asyncio.Event) -> None:
     stdin = process.stdin
     if stdin is None:
         raise ValueError("stdin is a pipe")
+    listens = True
     async for chunk in client.body():
-        # Once git has heard enough, the rest is taken and thrown away.
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        if not listens:
+            # Git has heard enough: the rest is taken and thrown away.
+            continue
+        try:
             stdin.write(chunk)
             await stdin.drain()
+        except (BrokenPipeError, ConnectionResetError):
+            listens = False
     stdin.close()
     fed.set()
     await client.gone()

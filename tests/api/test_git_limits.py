@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import struct
 import subprocess
 import threading
 from base64 import b64encode
@@ -120,6 +121,44 @@ def test_whoever_sends_without_end_is_cut_off(server: Server, monkeypatch: pytes
                 sent += 0x10000
     assert sent < 100_000_000
     until_sync(server.is_quiet, what="the end of git")
+
+
+def test_a_pack_far_too_large_is_refused_by_git_and_held_by_nobody(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """From somebody who goes on sending whatever git says. Two gigabytes take the same way, and half a minute."""
+    before, said = peak(), b""
+    with server.connected("Transfer-Encoding: chunked") as client:
+        for piece in large_pack():
+            client.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+        client.sendall(b"0\r\n\r\n")
+        while not said.endswith(b"\r\n0\r\n\r\n"):
+            said += client.recv(65536)
+    assert b"pack exceeds maximum allowed size" in said
+    assert peak() - before < 32 << 10, "kB, of client and server together"
+    until_sync(server.is_quiet, what="nothing left")
+    assert not [record for record in caplog.records if record.name == "asyncio"], "it is said once"
+
+
+def large_pack() -> Iterator[bytes]:
+    """One object that nothing can compress, said to have three gigabytes; two hundred megabytes of it."""
+    command = f"{'0' * 40} {'1' * 40} refs/heads/main\0 report-status side-band-64k agent=git/2".encode()
+    size = 3 << 30
+    header = bytearray([0x80 | 3 << 4 | size & 15])
+    rest = size >> 4
+    while rest > 0x7F:
+        header.append(0x80 | rest & 0x7F)
+        rest >>= 7
+    header.append(rest)
+    yield b"%04x%b0000" % (len(command) + 4, command) + b"PACK" + struct.pack(">II", 2, 1) + header + b"\x78\x01"
+    stored = b"\0" + struct.pack("<HH", 0xFFFF, 0) + os.urandom(0xFFFF)
+    for _ in range(3_000):
+        yield stored
+
+
+def peak() -> int:
+    """The most memory that this process ever had, in kB."""
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 
 
 def test_whoever_stops_sending_is_let_go_of(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
