@@ -44,3 +44,12 @@ def shared(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator
     with Platform(tmp_path_factory.mktemp("shared"), template) as made:
         made.commit({"services.yaml": PLATFORM, **service("steady")})
         yield made.start()
+
+
+@pytest.fixture
+def brake(tmp_path: Path) -> Iterator[Path]:
+    """A file that holds whatever waits for its end; released at the end of a test however that comes."""
+    path = tmp_path / "brake"
+    path.touch()
+    yield path
+    path.unlink(missing_ok=True)

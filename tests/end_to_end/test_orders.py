@@ -47,15 +47,6 @@ def broken_by(path: Path) -> str:
     """
 
 
-@pytest.fixture
-def brake(tmp_path: Path) -> Iterator[Path]:
-    """A file that holds whatever waits for its end; released at the end of a test however that comes."""
-    path = tmp_path / "brake"
-    path.touch()
-    yield path
-    path.unlink(missing_ok=True)
-
-
 def ask(platform: Platform, **query: str) -> str:
     """Ask for a sync and do not wait for its end."""
     return str(platform.control.post("/v1/sync", params=query).raise_for_status().json()["id"])

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,12 +19,15 @@ from tests.end_to_end.telling import listed, resident, syncs
 from tests.webhooks import ENVIRON, SECRET, Hook
 
 SLOW = """
-    import time
+    import pathlib, time
     from fastapi import APIRouter
 
     router = APIRouter()
-    time.sleep(2)
+    while pathlib.Path("{brake}").exists():
+        time.sleep(0.01)
 """
+GATHERING = 5.0
+"""So long the server waits for the end of a burst at most."""
 
 
 @pytest.fixture(scope="module")
@@ -82,10 +86,8 @@ def test_a_push_that_a_forge_tells_goes_live_and_the_receipt_says_how(
 ) -> None:
     hook = tell()
     forge.commit(service("tasks", version := uuid4().hex))
-    begun = time.monotonic()
     answer = httpx.post(f"{forge.control.base_url}{hook.path}", content=hook.body, headers=hook.headers)
     assert answer.status_code == 202, answer.text
-    assert time.monotonic() - begun < 1
     assert answer.json()["state"] == "accepted" and not answer.json()["repeated"]
     told = ended(forge, answer.json()["receipt"])
     assert told["outcome"]["state"] == "done" and told["outcome"]["trigger"] == "webhook"
@@ -151,33 +153,44 @@ def test_a_redelivery_of_what_was_missed_finds_it_all_the_same(forge: Platform) 
 def test_a_burst_of_a_thousand_is_at_most_two_syncs_and_none_is_lost(forge: Platform) -> None:
     settled(forge)
     control = forge.process("control")
-    before, memory, begun = syncs(forge), resident(control.pid), time.monotonic()
+    before, memory = syncs(forge), resident(control.pid)
     forge.commit(service("tasks", version := uuid4().hex))
     hooks = [fresh() for _ in range(1000)]
+    moments = [time.monotonic()]
+
+    def send(hook: Hook) -> httpx.Response:
+        answer = post(forge, hook)
+        moments.append(time.monotonic())
+        return answer
+
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda hook: post(forge, hook), hooks))
-    sent = time.monotonic()
+        answers = list(pool.map(send, hooks))
     assert Counter(answer.status_code for answer in answers) == {202: 1000}
     numbers = [answer.json()["receipt"] for answer in answers]
     assert len(set(numbers)) == 1000
     told = [ended(forge, number) for number in numbers[::100]] + [ended(forge, numbers[-1])]
     assert {one["outcome"]["state"] for one in told} == {"done"}
     assert forge.version("tasks") == version
-    is_slow_machine = sent - begun > 3
-    assert asked_by_webhooks(forge, since=before) <= (4 if is_slow_machine else 2)
+    assert asked_by_webhooks(forge, since=before) <= 2 + reasons_for_more(moments)
     assert all(receipt["sync"] for receipt in listed(forge, 1000))
     assert resident(control.pid) - memory < 40 * 2**20
 
 
-def test_a_webhook_during_a_sync_is_answered_at_once_and_causes_the_next(forge: Platform) -> None:
-    forge.commit(router("sluggish", SLOW))
+def reasons_for_more(moments: list[float]) -> int:
+    """A machine that is slow enough sends no burst: it pauses, or is not done when the server has waited enough."""
+    pauses = sum(later - earlier > 0.2 for earlier, later in pairwise(sorted(moments)))
+    return pauses + int((max(moments) - min(moments)) // GATHERING)
+
+
+def test_a_webhook_during_a_sync_is_answered_at_once_and_causes_the_next(forge: Platform, brake: Path) -> None:
+    forge.commit(router("sluggish", SLOW.format(brake=brake)))
     first = post(forge, fresh()).json()["receipt"]
     eventually(lambda: (receipt(forge, first)["outcome"] or {}).get("state") == "running", what="the sync")
     forge.commit(service("tasks", version := uuid4().hex))
-    begun = time.monotonic()
     second = post(forge, fresh()).json()["receipt"]
-    assert time.monotonic() - begun < 0.5
-    eventually(lambda: forge.version("tasks") == version, what="the commit, although another one starts slowly")
+    assert receipt(forge, first)["outcome"]["state"] == "running", "nobody waited for its end"
+    eventually(lambda: forge.version("tasks") == version, within=30, what="the commit, although another one starts")
+    brake.unlink()
     assert ended(forge, second)["outcome"]["state"] == "done"
     assert ended(forge, first)["sync"] != receipt(forge, second)["sync"]
 
