@@ -1,6 +1,7 @@
 """The GitHub Action as a runner would run it: its scripts, its variables, its files for outputs and summary."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,17 @@ def test_a_change_with_one_bad_manifest(tmp_path: Path) -> None:
     assert "services/notes" not in done.stdout
     assert "reconciler check" in summary and "service.yaml:2" in summary
     assert "What a merge would change" in summary and "replace" in summary
+    assert shown("log") == done.stdout.strip()
+    assert shown("outputs") == "\n".join(f"{name}={value}" for name, value in told.items())
+    assert shown("summary") == summary.replace(base, "1a2b3c…").strip()
+
+
+def shown(name: str) -> str:
+    """What the page shows of the same run."""
+    page = (ROOT / "docs" / "forges.md").read_text()
+    found = re.search(rf"<!-- action: {name} -->\n(`{{3,}})\w+\n(.*?)\n\1$", page, re.S | re.M)
+    assert found is not None, f"no block shows the {name}"
+    return found[2]
 
 
 @pytest.fixture

@@ -1,16 +1,21 @@
 """A forge hears what becomes of commits: a whole platform on one side, a strict stand-in for GitHub on the other."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.documents import ROOT
 from tests.end_to_end.platform import Platform
 from tests.end_to_end.samples import PLATFORM, service
 from tests.forge.github import TOKEN, GitHub
 from tests.waiting import until_sync
 
 NOTHING = "import nothing_like_it\n"
+FORGES = ROOT / "docs" / "forges.md"
+SHOWN = "1a2b3c…"
+WORTH_SHOWING = ("state", "context", "description", "ref", "environment")
 
 
 @pytest.fixture
@@ -30,12 +35,39 @@ def told(tmp_path: Path, template: Path, github: GitHub, monkeypatch: pytest.Mon
         yield platform.start()
 
 
+Calls = list[tuple[str, ...]]
+
+
+def received(github: GitHub, sha: str) -> Calls:
+    """What was told of a commit, as the page shows it."""
+    of_this = {f"/deployments/{number}/statuses" for number, one in github.deployments.items() if one["sha"] == sha}
+    calls = []
+    for method, path, body in github.calls:
+        if path == f"/statuses/{sha}" or path in of_this or body.get("ref") == sha:
+            told = [f"    {name}: {value}" for name, value in body.items() if name in WORTH_SHOWING]
+            lines = [f"{method} {path}", *told]
+            calls.append(tuple(re.sub(r"/deployments/\d+", "/deployments/7", one.replace(sha, SHOWN)) for one in lines))
+    return calls
+
+
+def shown(name: str) -> Calls:
+    found = re.search(rf"<!-- told: {name} -->\n```text\n(.*?)```", FORGES.read_text(), re.S)
+    assert found is not None, f"no block shows what {name}"
+    return [tuple(call.splitlines()) for call in re.split(r"\n(?=\S)", found[1].strip())]
+
+
+def is_as_shown(calls: Calls, page: Calls) -> bool:
+    """Services go side by side, and what is pending may be over before it could be said."""
+    unsaid = [call for call in page if call not in calls]
+    return all(call in page for call in calls) and all("    state: pending" in call for call in unsaid)
+
+
 def latest(github: GitHub, sha: str) -> dict[str, str]:
     return {context: state for context, (state, _) in github.latest(sha).items()}
 
 
 def active(github: GitHub) -> set[str]:
-    return {one["sha"] for one in github.deployments.values() if one["state"] == "success"}
+    return {one["sha"] for one in github.deployments.values() if one.get("state") == "success"}
 
 
 def test_every_commit_gets_its_statuses(told: Platform, github: GitHub) -> None:
@@ -53,6 +85,14 @@ def test_every_commit_gets_its_statuses(told: Platform, github: GitHub) -> None:
     until_sync(lambda: latest(github, broken) == bad, what="the broken commit's statuses")
     assert github.latest(broken)["reconciler/tasks"][1].startswith("ImportFailed: ModuleNotFoundError")
     assert len(github.deployments) == 2, "what failed was never deployed"
+
+    assert is_as_shown(received(github, broken), shown("fails")), received(github, broken)
+
+    good_one = told.commit(service("tasks", "2"))
+    told.sync()
+    until_sync(lambda: latest(github, good_one).get("reconciler/sync") == "success", what="the good commit's statuses")
+    until_sync(lambda: active(github) >= {good_one}, what="its deployment")
+    assert is_as_shown(received(github, good_one), shown("deploys")), received(github, good_one)
 
     github.refusals = [(502, {}, {}), (429, {"retry-after": "0"}, {"message": "slow down"})]
     mended = told.commit(service("tasks", "3"))
