@@ -87,6 +87,8 @@ class Loop:
             lane = self._lane(one.live.recipe.service, one.live.recipe.prefix)
             lane.account.report = one.report
             lane.stage.restore(one.live, one.past, one.parked, one.window)
+            # Git may have dropped it meanwhile: compared with nothing read before, that is no change.
+            self.reconsider(lane.name)
 
     async def drain(self) -> None:
         """Let everything that serves finish, and throw away what was being tried."""
