@@ -15,8 +15,8 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 
 SPELL: Final = 0.001
-"""So long may one go on without looking up."""
-SWITCH: Final = 0.0005
+"""So long may one go on without looking up, and rests for as long."""
+SWITCH: Final = 0.0002
 """A thread that computes lets go of the interpreter after so long; Python's own five milliseconds add up."""
 COLLECT: Final = (1_000, 4, 100)
 """In small portions and seldom everything. Python by itself goes through all there is several times in a large sync."""
@@ -40,6 +40,7 @@ async def unhurried(items: Iterable[T]) -> AsyncIterator[T]:
     since = time.monotonic()
     for item in items:
         if time.monotonic() - since >= SPELL:
-            await asyncio.sleep(0)
+            # Not for a single turn: an answer takes a dozen of them, and those of the journal's thread besides.
+            await asyncio.sleep(SPELL)
             since = time.monotonic()
         yield item
