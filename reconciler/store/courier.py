@@ -106,10 +106,17 @@ class Courier:
             with self._changed:
                 self._changed.wait_for(lambda: self._asked or self._stopping, left)
                 asked, self._asked = self._asked, False
-            if asked and self._spool.waiting():
+            if asked and self._is_more():
                 # Changes come in small crowds: one journey for all of them.
                 self._pause(GATHERS)
                 return
+
+    def _is_more(self) -> bool:
+        """Also where that cannot be told just now: the next journey meets the same trouble, and says so."""
+        try:
+            return self._spool.waiting() > 0
+        except StoreUnusable:
+            return True
 
     def _pause(self, seconds: float) -> None:
         with self._changed:
@@ -136,11 +143,20 @@ class Courier:
                 raise
             self._destination.deliver(self._spool)
 
+    def _waiting(self) -> int:
+        """As far as is known: a full disk may keep the spool from answering, and passes."""
+        try:
+            return self._spool.waiting()
+        except StoreUnusable:
+            if self._stopping:
+                raise
+            return self.standing.waiting
+
     def _note(self, trouble: str | None) -> None:
         before = self.standing
         if trouble is None and before.trouble is None:
             return
-        waiting = 0 if trouble is None else self._spool.waiting()
+        waiting = 0 if trouble is None else self._waiting()
         since = None if trouble is None else before.since or datetime.now(UTC)
         self.standing = replace(before, waiting=waiting, trouble=trouble, since=since)
         if trouble is None:

@@ -16,6 +16,7 @@ from sqlalchemy import Column, Connection, Dialect, LargeBinary, delete, func, i
 from sqlalchemy import Table as SQLTable
 
 from reconciler.store.tables import Delivery, Keeper, Spooled, journaled
+from reconciler.store.unusable import StoreUnusable
 
 T = TypeVar("T")
 Submit = Callable[[Callable[[Connection], T]], "Future[T]"]
@@ -89,7 +90,12 @@ class Spool:
         return int(self._ask(lambda connection: spool_everything(connection, self._destination)))
 
     def _ask(self, step: Callable[[Connection], Any]) -> Any:
-        return self._submit(step).result(_OUTLASTS_THE_DISK)
+        try:
+            return self._submit(step).result(_OUTLASTS_THE_DISK)
+        except TimeoutError:
+            raise StoreUnusable(
+                "The journal does not answer.", "See whether the data folder's disk is in order.", may_pass=True
+            ) from None
 
 
 def keep_to(connection: Connection, destinations: Collection[str]) -> None:
