@@ -18,7 +18,6 @@ from pathlib import Path
 from reconciler.control.folders import Folders
 from reconciler.control.live import Live, Past
 from reconciler.control.recipe import Recipe
-from reconciler.control.stage import PAST_KEPT
 from reconciler.model.failure import Failure, Reason
 from reconciler.model.names import EnvironmentId, ReleaseId, ServiceName, WorkerId
 from reconciler.model.verdict import Report
@@ -34,7 +33,7 @@ from reconciler.worker.zygote import Forked, Zygote, Zygotes, start_time
 log = logging.getLogger(__name__)
 
 STARTS_AT_ONCE = 8
-PAST_SEARCHED = 20
+REPORTS_SEARCHED = 20
 STRAY_DRAIN = 30.0
 INTERRUPTED = "the control plane ended while this was under way"
 
@@ -197,8 +196,9 @@ class Remains:
         # Numbers of workers are never used again, also not by a crew that does not remember them.
         crew = self.engine.crew(spec, used=await self.journal.workers_begun(row.id))
         live = Live.again(row, crew, row.live_at or datetime.now(UTC))
-        page = await self.journal.releases(row.service, limit=PAST_SEARCHED)
-        returned = Returned(live, _past(page.items, row), newest_report(page.items))
+        past = tuple(map(Past.of, await self.journal.releases_before(row.service, row.id)))
+        newest = await self.journal.releases(row.service, limit=REPORTS_SEARCHED)
+        returned = Returned(live, past, newest_report((*newest.items, row)))
         crew.adopt(workers, slots)
         log.info("taken over" if workers else "starts again", extra={"service": row.service, "release": row.id})
         return returned
@@ -249,13 +249,3 @@ def newest_report(rows: Iterable[ReleaseRow]) -> Report | None:
         return Report.from_json(told) if told is not None else None
     except ValueError:  # written by another version
         return None
-
-
-def _past(rows: Iterable[ReleaseRow], live: ReleaseRow) -> tuple[Past, ...]:
-    """Releases it could go back to, the newest last."""
-    once_live = [
-        row
-        for row in rows
-        if row.live_at is not None and row.id != live.id and row.environment and row.phase is not Phase.FAILED
-    ]
-    return tuple(Past(row.id, EnvironmentId(row.environment or "")) for row in reversed(once_live[:PAST_KEPT]))

@@ -62,3 +62,7 @@ class Past:
 
     release: ReleaseId
     environment: EnvironmentId
+
+    @classmethod
+    def of(cls, row: ReleaseRow) -> "Past":
+        return cls(row.id, EnvironmentId(row.environment or ""))

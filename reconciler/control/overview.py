@@ -13,7 +13,7 @@ from typing import Any
 
 from reconciler import __version__
 from reconciler.control.actions import Actions
-from reconciler.control.boot import PAST_SEARCHED, newest_report
+from reconciler.control.boot import REPORTS_SEARCHED, newest_report
 from reconciler.control.commits import Commits
 from reconciler.control.cron import Cron
 from reconciler.control.cron.status import job_status, run_status
@@ -155,7 +155,7 @@ class Overview:
         report = self._loop.lanes[ServiceName(name)].account.report
         if report is None:
             # One that never served: its candidates are in the books.
-            page = await self._journal.releases(ServiceName(name), limit=PAST_SEARCHED)
+            page = await self._journal.releases(ServiceName(name), limit=REPORTS_SEARCHED)
             report = newest_report(page.items)
         return report
 

@@ -24,6 +24,7 @@ from reconciler.model.names import EnvironmentId, ReleaseId, ServiceName
 from reconciler.model.notice import Kind
 from reconciler.model.word import Word
 from reconciler.store.journal import Journal, Transaction
+from reconciler.store.releases import PAST_KEPT
 from reconciler.store.rows import Phase
 from reconciler.store.unusable import StoreUnusable
 from reconciler.worker.crew import CRASH_WINDOW, Crew, trouble_of
@@ -31,9 +32,6 @@ from reconciler.worker.process import Worker
 from reconciler.worker.processes import Process, process_crash_loop
 
 log = logging.getLogger(__name__)
-
-PAST_KEPT = 2
-"""How many releases a service can go back to."""
 
 
 class Stage:

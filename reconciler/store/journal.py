@@ -114,6 +114,7 @@ class Journal:
     fail = _alone(Transaction.fail)
     release = _alone(Transaction.release)
     releases = _alone(Transaction.releases)
+    releases_before = _alone(Transaction.releases_before)
     unfinished = _alone(Transaction.unfinished)
     failed_digests = _alone(Transaction.failed_digests)
     forgive = _alone(Transaction.forgive)

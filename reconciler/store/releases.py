@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, delete, func, select
+from sqlalchemy import ColumnElement, RowMapping, bindparam, delete, func, select
 
 from reconciler.model.digest import Ingredients
 from reconciler.model.failure import Reason
@@ -20,11 +20,14 @@ from reconciler.store.rows import FINISHED, FailedDigestRow, Page, Phase, Releas
 from reconciler.store.tables import FailedDigest, Number, Release, Service
 
 RELEASES_KEPT = 100
-"""Finished ones per service; the live one is always kept."""
+"""Finished ones per service; the live one is always kept, and those it could go back to."""
+PAST_KEPT = 2
+"""How many releases a service can go back to."""
 
 _ORDER = tuple(Phase)
 _MAY_RETURN = (Phase.DRAINING, Phase.RETIRED)
 """Live once, and good enough to be live again when its successor is not."""
+_NEWEST_TO_SERVE = (Release.live_at.desc(), Release.serial.desc())
 _UNDER_WAY = tuple(phase for phase in Phase if phase not in (*FINISHED, Phase.LIVE))
 _PRUNE_EVERY = 20
 _ALL = ""
@@ -145,6 +148,12 @@ class ReleaseEntries(Entries):
         rows = [_row(row) for row in self._connection.execute(query.limit(limit + 1)).mappings()]
         return Page(tuple(rows[:limit]), total, rows[limit - 1].id if len(rows) > limit else None)
 
+    def releases_before(self, service: ServiceName, live: ReleaseId | None) -> tuple[ReleaseRow, ...]:
+        """Those it could go back to, the newest last, however many failed since."""
+        query = select(Release.__table__).where(*_may_return(service, live)).order_by(*_NEWEST_TO_SERVE)
+        rows = self._connection.execute(query.limit(PAST_KEPT)).mappings().all()
+        return tuple(_row(row) for row in reversed(rows))
+
     def unfinished(self) -> tuple[ReleaseRow, ...]:
         """Releases on their way to life or out of it, in the order they were begun."""
         query = select(Release.__table__).where(Release.phase.in_(_UNDER_WAY)).order_by(Release.serial)
@@ -182,14 +191,25 @@ class ReleaseEntries(Entries):
         self._connection.execute(_CHANGE, {"key": release, **values})
 
     def _prune(self, service: ServiceName, number: int) -> None:
-        live = select(Service.live).where(Service.name == service, Service.live.is_not(None)).scalar_subquery()
+        found = self._connection.execute(select(Service.live).where(Service.name == service)).scalar()
+        live = ReleaseId(found) if found is not None else None
+        needed = {live, *(row.id for row in self.releases_before(service, live))} - {None}
         old = delete(Release).where(
             Release.service == service,
             Release.number <= number - RELEASES_KEPT,
             Release.phase.in_(FINISHED),
-            Release.id.is_distinct_from(live),
+            Release.id.not_in(needed),
         )
         self._connection.execute(old)
+
+
+def _may_return(service: ServiceName, live: ReleaseId | None) -> tuple[ColumnElement[bool], ...]:
+    return (
+        Release.service == service,
+        Release.id.is_distinct_from(live),
+        Release.live_at.is_not(None),
+        Release.phase.in_(_MAY_RETURN),
+    )
 
 
 def _check_order(release: ReleaseId, now: Phase, then: Phase) -> None:

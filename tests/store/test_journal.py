@@ -365,6 +365,27 @@ def test_old_finished_releases_are_dropped_but_never_the_live_one(
     in_journal(place, scenario)
 
 
+def test_what_a_service_could_go_back_to_is_found_and_kept_however_much_failed_since(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(releases, "RELEASES_KEPT", 10)
+
+    async def scenario(journal: Journal) -> None:
+        *before, live = [await make_live(journal, letter=letter) for letter in "abcd"]
+        for release in before:
+            await journal.advance(release, Phase.RETIRED, at(3))
+        bad = await make_live(journal, letter="e")
+        await journal.switch(TASKS, live, at(4))
+        await journal.fail(bad, Reason.TESTS_FAILED, "a case failed once it had the traffic", at(4))
+        for _ in range(55):
+            await journal.fail(await begin(journal, letter="f"), Reason.TESTS_FAILED, "a case failed", at(5))
+        assert live == "tasks-4"
+        assert [row.id for row in await journal.releases_before(TASKS, live)] == ["tasks-2", "tasks-3"]
+        assert await journal.release(ReleaseId("tasks-1")) is None
+
+    in_journal(place, scenario)
+
+
 def test_the_source_is_remembered(place: Place) -> None:
     async def scenario(journal: Journal) -> None:
         assert await journal.source() == SourceRow(attempted=None, applied=None, at=None)
