@@ -182,8 +182,10 @@ class Control:
         self.cron.follow(live, account)
 
     async def settled(self) -> None:
-        """Until nobody does anything but what is held."""
+        """Until nobody does anything but what is held, and that is written down."""
         await until(lambda: not self._busy(), what="rest")
+        writing = self.cron._course._book._writing
+        await until(lambda: writing is None or writing.done(), what="what is written down together")
         await self.journal.services()
 
     def _busy(self) -> bool:
