@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from reconciler.gateway.aside import Aside
 from reconciler.gateway.connections import Patience
 from reconciler.gateway.counts import Counts
 from reconciler.gateway.listener import Listener
@@ -46,10 +47,16 @@ class Gateway:
         self._descriptors = _raise_descriptor_limit()
         self._loop = Loop()
         self._counts = Counts()
+        self._aside = Aside()
         self._stopping = False
         self._listener = Listener(listening, self._loop, self._admit, self._has_room_to_accept)
         self._services = Services(
-            self._loop, arguments.patience, self._counts, self._has_room_to_take_back, self._listener.port
+            self._loop,
+            arguments.patience,
+            self._counts,
+            self._aside,
+            has_room=self._has_room_to_take_back,
+            port=self._listener.port,
         )
         self._connections = self._services.connections
         self._grace = self._loop.deadlines(arguments.grace, Loop.stop)
@@ -101,7 +108,8 @@ class Gateway:
             self._loop.stop()
 
     def _held(self) -> int:
-        return len(self._connections) + DESCRIPTORS_PER_WORKER * self._services.worker_count
+        attached = DESCRIPTORS_PER_WORKER * self._services.worker_count
+        return len(self._connections) + attached + len(self._aside)
 
     def _has_room_to_take_back(self) -> bool:
         return self._held() < self._descriptors - SPARE_DESCRIPTORS

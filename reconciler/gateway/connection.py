@@ -35,6 +35,7 @@ class Connection:
         "socket",
         "unread",
         "wait",
+        "was_away",
     )
 
     def __init__(self, client: socket.socket, unread: bytes = b"") -> None:
@@ -49,6 +50,8 @@ class Connection:
         self.drained = 0
         self.has_waited = False
         """It has waited for a worker for as long as it may."""
+        self.was_away = False
+        """A worker has had it, and may have set it up to linger."""
         self._taken = 0
         self._is_unfinished = False
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from reconciler.gateway import answers
 from reconciler.gateway.answers import Answer
+from reconciler.gateway.aside import Aside, close_without_lingering
 from reconciler.gateway.connection import Connection, Gone
 from reconciler.gateway.counts import Counts
 from reconciler.gateway.loop import READ, WRITE, Deadlines, Loop
@@ -40,8 +41,9 @@ class Patience:
 
 
 class Connections:
-    def __init__(self, loop: Loop, patience: Patience, counts: Counts, place: Place) -> None:
+    def __init__(self, loop: Loop, patience: Patience, counts: Counts, place: Place, aside: Aside) -> None:
         self.closing = False
+        self._aside = aside
         self._loop = loop
         self._counts = counts
         self._place = place
@@ -66,6 +68,7 @@ class Connections:
     def take_back(self, client: socket.socket, unread: bytes, *, has_waited: bool) -> None:
         """A connection between two requests: it may be idle for long."""
         connection = Connection(client, unread)
+        connection.was_away = True
         connection.has_waited = has_waited
         self._held.add(connection)
         self._wait(connection, self._idle)
@@ -109,16 +112,31 @@ class Connections:
 
     def release(self, connection: Connection) -> None:
         """Somebody else has the connection now: close our copy of it, whose number may soon be another client's."""
-        if connection not in self._held:
+        if not self._forget(connection):
             return
+        if connection.was_away:
+            close_without_lingering(connection.socket)
+        else:
+            connection.socket.close()
+
+    def drop(self, connection: Connection) -> None:
+        """This is its end, unless a worker has kept a copy."""
+        if not self._forget(connection):
+            return
+        if connection.was_away:
+            self._aside.close(connection.socket.detach())
+        else:
+            connection.socket.close()
+
+    def _forget(self, connection: Connection) -> bool:
+        if connection not in self._held:
+            return False
         self._held.remove(connection)
         self._loop.forget(connection.fd)
         if connection.wait is not None:
             connection.wait.stop(connection)
         connection.fd = -1
-        connection.socket.close()
-
-    drop = release
+        return True
 
     def answer(self, connection: Connection, head: Head | None, answer: Answer) -> bool:
         """Say it; True when the client may go on to its next request on this connection."""

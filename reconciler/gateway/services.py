@@ -8,7 +8,6 @@ worker, or only full ones, are parked for a while. It refuses to start or stop w
 import errno
 import functools
 import logging
-import os
 import re
 import socket
 import time
@@ -18,6 +17,7 @@ from typing import Final
 
 from reconciler.gateway import answers
 from reconciler.gateway.answers import Answer
+from reconciler.gateway.aside import Aside
 from reconciler.gateway.connection import Connection
 from reconciler.gateway.connections import Connections, Patience
 from reconciler.gateway.counts import Counts
@@ -56,9 +56,17 @@ class Service:
 
 class Services:
     def __init__(
-        self, loop: Loop, patience: Patience, counts: Counts, has_room: Callable[[], bool], port: int | None
+        self,
+        loop: Loop,
+        patience: Patience,
+        counts: Counts,
+        aside: Aside,
+        *,
+        has_room: Callable[[], bool],
+        port: int | None,
     ) -> None:
-        self.connections = Connections(loop, patience, counts, self.place)
+        self.connections = Connections(loop, patience, counts, self.place, aside)
+        self._aside = aside
         self._loop = loop
         self._patience = patience
         self._counts = counts
@@ -131,7 +139,7 @@ class Services:
 
     def _meet(self, address: WorkerAddress) -> Worker | None:
         try:
-            worker = Worker(address)
+            worker = Worker(address, self._aside)
         except OSError as error:
             log.warning("a worker cannot be attached", extra={"worker": address.worker, "error": error})
             return None
@@ -279,11 +287,23 @@ class Services:
             self._take_back(*returned)
 
     def _take_back(self, fd: int, unread: bytes, *, has_waited: bool = False) -> None:
-        client = _client_connection(fd, self._port)
+        client = self._client_connection(fd)
         if client is None:
             self._counts.foreign += 1
         else:
             self.connections.take_back(client, unread, has_waited=has_waited)
+
+    def _client_connection(self, fd: int) -> socket.socket | None:
+        """The connection behind `fd`, if it is one that was accepted here and lives; otherwise `fd` is closed."""
+        try:
+            client = socket.socket(fileno=fd)
+        except OSError:
+            self._aside.close(fd)
+            return None
+        if _is_accepted_here(client, self._port):
+            return client
+        self._aside.close(client.detach())
+        return None
 
     def _let_go(self, worker: Worker) -> None:
         """The worker is dead or not to be trusted: what it has not taken goes to others."""
@@ -319,19 +339,6 @@ class Services:
 def _shortage(service: Service) -> Answer:
     has_worker = any(worker.willing for worker in service.workers)
     return answers.busy(service.route.service) if has_worker else answers.no_worker(service.route.service)
-
-
-def _client_connection(fd: int, port: int | None) -> socket.socket | None:
-    """The connection behind `fd`, if it is one that was accepted here and lives; otherwise `fd` is closed."""
-    try:
-        client = socket.socket(fileno=fd)
-    except OSError:
-        os.close(fd)
-        return None
-    if _is_accepted_here(client, port):
-        return client
-    client.close()
-    return None
 
 
 def _is_accepted_here(client: socket.socket, port: int | None) -> bool:

@@ -13,15 +13,22 @@ from array import array
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from reconciler.gateway.aside import Aside
 from reconciler.gateway.table import WorkerAddress
-from reconciler.inside.passing import channel_pair, oldest_wait, receive_connection
+from reconciler.inside.passing import (
+    MOST_DESCRIPTORS,
+    channel_pair,
+    descriptors_in,
+    oldest_wait,
+    receive_connection,
+)
 
 LINE_LIMIT: Final = 256 * 1024
 _UNWILLING: Final = frozenset(("draining", "failed", "stopped"))
 
 
 class Worker:
-    def __init__(self, address: WorkerAddress) -> None:
+    def __init__(self, address: WorkerAddress, aside: Aside) -> None:
         """Attach to the worker; an `OSError` says that it is not there."""
         self.address = address
         self.willing = True
@@ -29,6 +36,7 @@ class Worker:
         self.stuck = False
         self.full = False
         self._incoming = b""
+        self._aside = aside
         self.control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self.control.setblocking(False)
@@ -63,7 +71,7 @@ class Worker:
 
     def returned(self) -> tuple[int, bytes]:
         """The next connection that the worker hands back; `BlockingIOError` when there is none."""
-        received = receive_connection(self.channel)
+        received = receive_connection(self.channel, self._aside.close)
         if received is None:
             raise ValueError("a worker has closed its channel")
         return received
@@ -74,18 +82,22 @@ class Worker:
     def not_taken(self) -> tuple[int, bytes] | None:
         """Take one connection back that the worker has not taken."""
         try:
-            return receive_connection(self._far_end)
+            return receive_connection(self._far_end, self._aside.close)
         except (BlockingIOError, ValueError):
             return None
 
     def hear(self) -> bool:
         """Read what the worker says of itself; False at the end of it, which is the end of the worker."""
         try:
-            chunk = self.control.recv(64 * 1024)
+            chunk, passed, _, _ = self.control.recvmsg(64 * 1024, MOST_DESCRIPTORS)
         except BlockingIOError:
             return True
         except OSError:
             return False
+        if fds := descriptors_in(passed):
+            for fd in fds:
+                self._aside.close(fd)
+            raise ValueError("a worker passes descriptors where it is to speak")
         *lines, self._incoming = (self._incoming + chunk).split(b"\n")
         for line in lines:
             self._note(_message(line))
@@ -102,9 +114,22 @@ class Worker:
         with contextlib.suppress(OSError):
             self.channel.shutdown(socket.SHUT_RDWR)  # a worker that lives cannot add to it without end
         for end in (self.channel, self._far_end):
-            yield from _all_connections(end)
-            end.close()
-        self.control.close()
+            yield from self._all_connections(end)
+        # The kernel closes with them what still lies in them.
+        for end in (self.channel, self._far_end, self.control):
+            self._aside.close(end.detach())
+
+    def _all_connections(self, end: socket.socket) -> Iterator[tuple[int, bytes]]:
+        while True:
+            try:
+                received = receive_connection(end, self._aside.close)
+            except ValueError:
+                continue
+            except OSError:
+                return
+            if received is None:
+                return
+            yield received
 
 
 def _message(line: bytes) -> dict[str, Any]:
@@ -115,16 +140,3 @@ def _message(line: bytes) -> dict[str, Any]:
     if not isinstance(message, dict):
         raise ValueError("a worker sends something that is no message")
     return message
-
-
-def _all_connections(end: socket.socket) -> Iterator[tuple[int, bytes]]:
-    while True:
-        try:
-            received = receive_connection(end)
-        except ValueError:
-            continue
-        except OSError:
-            return
-        if received is None:
-            return
-        yield received

@@ -16,6 +16,7 @@ import stat
 import struct
 import tempfile
 import time
+from collections.abc import Callable
 from typing import Final
 
 INLINE_LIMIT: Final = 32 * 1024
@@ -28,7 +29,8 @@ _HEADER: Final = struct.Struct("=Bd")
 _LENGTH: Final = struct.Struct("=Q")
 _PACKET_LIMIT: Final = _HEADER.size + INLINE_LIMIT
 _DESCRIPTOR: Final = struct.calcsize("i")
-_ROOM_FOR_THREE: Final = socket.CMSG_SPACE(3 * _DESCRIPTOR)
+MOST_DESCRIPTORS: Final = socket.CMSG_SPACE(253 * _DESCRIPTOR)
+"""Room for as many as Linux lets travel together. It closes what finds no room itself, and waits if that lingers."""
 _NO_SIGNAL: Final = getattr(socket, "MSG_NOSIGNAL", 0)
 _CLOSE_ON_EXEC: Final = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 CROWDED: Final = frozenset((errno.ENOBUFS, errno.ETOOMANYREFS))
@@ -76,13 +78,14 @@ def _send(channel: socket.socket, header: bytes, rest: bytes, *fds: int) -> None
         raise
 
 
-def receive_connection(channel: socket.socket) -> tuple[int, bytes] | None:
+def receive_connection(channel: socket.socket, close: Callable[[int], None] = os.close) -> tuple[int, bytes] | None:
     """The next connection with its unread bytes; None when the other side has gone.
 
     `BlockingIOError` means that nothing is there; `ValueError` that what was there is closed and was no connection.
+    Whoever does not trust the other side leaves closing to somebody who may wait.
     """
     packet, ancillary, flags = _receive(channel)
-    fds = _descriptors(ancillary)
+    fds = descriptors_in(ancillary)
     if not packet and not fds:
         return None
     try:
@@ -91,15 +94,15 @@ def receive_connection(channel: socket.socket) -> tuple[int, bytes] | None:
         unread = _unread(packet, fds)
     except BaseException:
         for fd in fds:
-            os.close(fd)
+            close(fd)
         raise
     for fd in fds[1:]:
-        os.close(fd)
+        close(fd)
     return fds[0], unread
 
 
 def _receive(channel: socket.socket) -> tuple[bytes, list[tuple[int, int, bytes]], int]:
-    how = (_PACKET_LIMIT, _ROOM_FOR_THREE, _CLOSE_ON_EXEC | socket.MSG_DONTWAIT)
+    how = (_PACKET_LIMIT, MOST_DESCRIPTORS, _CLOSE_ON_EXEC | socket.MSG_DONTWAIT)
     try:
         packet, ancillary, flags, _ = channel.recvmsg(*how)
     except ConnectionResetError:
@@ -122,7 +125,7 @@ def oldest_wait(receiving_end: socket.socket, now: float) -> float | None:
     return now - float(_HEADER.unpack(packet)[1])
 
 
-def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
+def descriptors_in(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
     fds = array.array("i")
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
@@ -180,9 +183,14 @@ def _read_file(file: int, length: int) -> bytes:
 
 
 def _is_settled(file: int, length: int) -> bool:
-    facts = os.fstat(file)
-    if not stat.S_ISREG(facts.st_mode) or facts.st_size != length:
+    # The seals first: only files in memory have any, and another file system may not answer for long.
+    if not _is_sealed(file):
         return False
+    facts = os.fstat(file)
+    return stat.S_ISREG(facts.st_mode) and facts.st_size == length
+
+
+def _is_sealed(file: int) -> bool:
     if not _SEALS:
         return True
     try:

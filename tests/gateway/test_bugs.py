@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from reconciler.gateway import answers
+from reconciler.gateway.aside import Aside
 from reconciler.gateway.connection import Connection
 from reconciler.gateway.connections import Connections, Patience
 from reconciler.gateway.counts import Counts
@@ -28,7 +29,7 @@ def _accepting_with_a_bug(counts: Counts) -> Iterator[int]:
             raise LookupError
         return connections.answer(connection, head, answers.not_found(None))
 
-    connections = Connections(loop, Patience(), counts, place)
+    connections = Connections(loop, Patience(), counts, place, Aside())
     end, ended = os.pipe()
     loop.watch(end, lambda _: loop.stop())
     with socket.create_server(("127.0.0.1", 0)) as listening:
