@@ -7,11 +7,11 @@ harms this service only.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from reconciler.control.account import Account
 from reconciler.control.cron import Cron
@@ -87,8 +87,11 @@ class Lane:
         self._retry_at: asyncio.TimerHandle | None = None
         self._aim: Digest | None = None
         self._work: Work | None = None
-        self._committed = False
-        """What is under way can no longer be taken back, only waited for."""
+        """What was asked for last."""
+        self._unfinished: set[Work] = set()
+        """That, and what was called off before and still cleans up."""
+        self._committed: asyncio.Task[Any] | None = None
+        """Can no longer be taken back, only waited for."""
         self._asked_to_leave = False
         self._fuzzing: asyncio.Task[None] | None = None
         self.acting = asyncio.Lock()
@@ -165,15 +168,12 @@ class Lane:
         digest = order.wanted.ingredients.digest
         if self._work is not None and self.busy and self._aim == digest:
             return self._work
-        before = self._abandon()
         self._aim = digest
         self._asked_to_leave = False
         self.account.suspended = False
         self.account.attempted = str(order.wanted.revision)
         self.account.sync = order.sync
-        work = self._at_the_edge(partial(self._deploy_after, before, order), partial(self._failed, order.wanted))
-        self._work = asyncio.create_task(work)
-        return self._work
+        return self._begin(partial(self._follow, order), partial(self._failed, order.wanted))
 
     def obey(self, word: Word) -> None:
         """A person's word. Once suspended, what is being tried is let go of."""
@@ -183,18 +183,14 @@ class Lane:
         self.account.tell()
 
     def remove(self) -> Work:
-        before = self._abandon()
         self._aim = None
         self._asked_to_leave = True
-        work = self._at_the_edge(partial(self._leave_after, before), self._could_not_leave)
-        self._work = asyncio.create_task(work)
-        return self._work
+        return self._begin(self._leave, self._could_not_leave)
 
     async def stop(self) -> None:
         """The platform is going down: throw away what was being tried, let what serves finish."""
-        work = self._abandon()
-        if work is not None:
-            await asyncio.wait([work])
+        self._abandon()
+        await _end_of(self._unfinished)
         fuzzing = self._stop_fuzzing()
         if fuzzing is not None:
             await asyncio.wait([fuzzing])
@@ -202,8 +198,7 @@ class Lane:
 
     async def settle(self) -> None:
         """Wait for whatever is under way here, retirements included."""
-        if self._work is not None:
-            await asyncio.wait([self._work])
+        await _end_of(self._unfinished)
         await self.stage.settle()
 
     # What a deployment tells
@@ -234,16 +229,32 @@ class Lane:
 
     # The work itself
 
-    def _abandon(self) -> Work | None:
+    def _abandon(self) -> None:
         """Cancel what is under way, unless it can no longer be taken back: that is finished first."""
         if self._retry_at is not None:
             self._retry_at.cancel()
             self._retry_at = None
-        if self._work is None or self._work.done():
-            return None
-        if not self._committed:
+        if self._work is not None and self._work is not self._committed:
             self._work.cancel()
-        return self._work
+
+    def _begin(self, work: Callable[[], Awaitable[Outcome]], failed: Callable[[Failure], Outcome]) -> Work:
+        self._abandon()
+        # All of it: who is called off while he waits for another is at his end before that other is.
+        before = frozenset(self._unfinished)
+        task = self._work = asyncio.create_task(self._in_turn(before, work, failed))
+        self._unfinished.add(task)
+        task.add_done_callback(self._unfinished.discard)
+        return task
+
+    async def _in_turn(
+        self,
+        before: Collection[Work],
+        work: Callable[[], Awaitable[Outcome]],
+        failed: Callable[[Failure], Outcome],
+    ) -> Outcome:
+        await _end_of(before)
+        self._watch = Stopwatch()
+        return await self._at_the_edge(work, failed)
 
     async def _at_the_edge(
         self, work: Callable[[], Awaitable[Outcome]], failed: Callable[[Failure], Outcome]
@@ -269,16 +280,11 @@ class Lane:
     def _timed(self, outcome: Outcome) -> Outcome:
         return replace(outcome, phases=tuple(self._watch.phases))
 
-    async def _deploy_after(self, before: Work | None, order: Order) -> Outcome:
-        if before is not None:
-            await asyncio.wait([before])
-        self._watch = Stopwatch()
+    async def _follow(self, order: Order) -> Outcome:
         await self._wait_for(order.after)
         return await self._deploy(order)
 
-    async def _leave_after(self, before: Work | None) -> Outcome:
-        if before is not None:
-            await asyncio.wait([before])
+    async def _leave(self) -> Outcome:
         await self._whole(self.stage.leave())
         log.info("removed", extra=self._about())
         return DONE
@@ -352,7 +358,7 @@ class Lane:
 
     async def _whole(self, step: Coroutine[object, object, None]) -> None:
         """Half a switch is none: whoever cancels now waits for it."""
-        self._committed = True
+        self._committed = asyncio.current_task()
         task = asyncio.create_task(step)
         try:
             await asyncio.shield(task)
@@ -360,7 +366,7 @@ class Lane:
             await asyncio.wait([task])
             task.result()
         finally:
-            self._committed = False
+            self._committed = None
 
     async def _switch(self, wanted: Wanted, live: Live) -> None:
         await self.stage.switch(live, wanted.manifest.watch_window)
@@ -409,6 +415,11 @@ class Lane:
     def _its_time_has_come(self) -> None:
         self._retry_at = None
         self._retry()
+
+
+async def _end_of(works: Collection[Work]) -> None:
+    if works:
+        await asyncio.wait(works)
 
 
 def outcome_of(work: Work) -> Outcome:
