@@ -29,6 +29,8 @@ from reconciler.inside.head import Head, service_prefix
 PARK_LIMIT: Final = 1024
 RETURNS_IN_A_ROW: Final = 64
 NEXT_RETURN: Final = 0.1
+NEXT_MEETING: Final = 0.25
+"""A worker of a route that could not be attached is tried again for as long as the route names it."""
 QUEUE_LOOKS: Final = 10
 """So often a queue is looked at within the time that a connection may wait in it."""
 _OUT_OF_RESOURCES: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC))
@@ -52,6 +54,10 @@ class Service:
             if worker.takes_connections:
                 return worker
         return None
+
+    def lacks(self, address: WorkerAddress) -> bool:
+        """The route names it, and it is not attached."""
+        return address in self.route.workers and all(worker.address != address for worker in self.workers)
 
 
 class Services:
@@ -82,6 +88,8 @@ class Services:
         self._parking = loop.deadlines(patience.park, self._park_is_over)
         self._crowded = loop.deadlines(NEXT_RETURN, self._watch_channel)
         self._queues = loop.deadlines(patience.park / QUEUE_LOOKS, self._look_at_queue)
+        self._missed = loop.deadlines(NEXT_MEETING, self._meet_again)
+        self._lost = loop.deadlines(patience.park, self._meet_again)
 
     def __len__(self) -> int:
         return len(self._routes)
@@ -93,9 +101,10 @@ class Services:
     # --- the table ---
 
     def swap(self, table: Table) -> list[WorkerAddress]:
-        """Obey a whole table; returns the workers that could not be attached."""
+        """Obey a whole table; returns the workers that could not be attached yet."""
         failed: list[WorkerAddress] = []
-        routes = {prefix.encode(): self._run_time(route, failed) for prefix, route in table.routes.items()}
+        named = {prefix.encode(): route for prefix, route in table.routes.items()}
+        routes = {prefix: self._run_time(prefix, route, failed) for prefix, route in named.items()}
         self._attach(table.draining, failed)
         self._complete = table.complete
         self._routes = routes
@@ -111,7 +120,7 @@ class Services:
         if route is None:
             self._routes.pop(key, None)
         else:
-            self._routes[key] = self._run_time(route, failed)
+            self._routes[key] = self._run_time(key, route, failed)
         if self._former_mounts or _mount_of(key) != self._mount:
             self._find_former_mounts()
         self._retry(key)
@@ -124,25 +133,41 @@ class Services:
     def _find_former_mounts(self) -> None:
         self._former_mounts = frozenset(map(_mount_of, self._routes)) - {self._mount}
 
-    def _run_time(self, route: Route, failed: list[WorkerAddress]) -> Service | Unready:
-        return Service(route, self._attach(route.workers, failed)) if isinstance(route, Live) else route
+    def _run_time(self, prefix: bytes, route: Route, failed: list[WorkerAddress]) -> Service | Unready:
+        if not isinstance(route, Live):
+            return route
+        missed: list[WorkerAddress] = []
+        workers = self._attach(route.workers, missed)
+        for address in missed:
+            self._missed.start((prefix, address))
+        failed += missed
+        return Service(route, workers)
 
     def _attach(self, addresses: Iterable[WorkerAddress], failed: list[WorkerAddress]) -> list[Worker]:
         attached = []
         for address in addresses:
-            worker = self._workers.get(address) or self._meet(address)
-            if worker is None:
+            try:
+                attached.append(self._workers.get(address) or self._meet(address))
+            except OSError as error:
+                log.warning("a worker cannot be attached", extra={"worker": address.worker, "error": error})
                 failed.append(address)
-            else:
-                attached.append(worker)
         return attached
 
-    def _meet(self, address: WorkerAddress) -> Worker | None:
+    def _meet_again(self, missing: tuple[bytes, WorkerAddress]) -> None:
+        """Control says a route once, so whoever it names belongs to it until it says another one."""
+        prefix, address = missing
+        service = self._routes.get(prefix)
+        if not isinstance(service, Service) or not service.lacks(address):
+            return
         try:
-            worker = Worker(address, self._aside)
-        except OSError as error:
-            log.warning("a worker cannot be attached", extra={"worker": address.worker, "error": error})
-            return None
+            service.workers.append(self._workers.get(address) or self._meet(address))
+        except OSError:
+            self._missed.start(missing)
+        else:
+            self._retry(prefix)
+
+    def _meet(self, address: WorkerAddress) -> Worker:
+        worker = Worker(address, self._aside)
         self._workers[address] = worker
         self._loop.watch(worker.control.fileno(), functools.partial(self._hear, worker))
         self._loop.watch(worker.channel.fileno(), functools.partial(self._channel_moves, worker))
@@ -314,9 +339,10 @@ class Services:
         self._crowded.stop(worker)
         self._loop.forget(worker.control.fileno())
         self._loop.forget(worker.channel.fileno())
-        for route in self._routes.values():
+        for prefix, route in self._routes.items():
             if isinstance(route, Service) and worker in route.workers:
                 route.workers.remove(worker)
+                self._lost.start((prefix, worker.address))
         for fd, unread in worker.close():
             self._counts.rerouted += 1
             self._take_back(fd, unread)
