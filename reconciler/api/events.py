@@ -7,7 +7,7 @@ Progress (`progress=true`) only passes by: it has no number, and is not told aga
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
@@ -67,7 +67,7 @@ async def stream_events(
     """Every event from now on, or from after the last one that the reader saw."""
     listeners: Followers = asked.app.state.listeners
     seen = int(last_event_id) if last_event_id else after
-    told = listeners.admit(_told(platform.history, Wanted(service, progress, caller), seen))
+    told = listeners.admit(asked, _told(platform.history, Wanted(service, progress, caller), seen))
     return StreamingResponse(told, media_type=SSE, headers={"X-Accel-Buffering": "no"})
 
 
@@ -84,7 +84,7 @@ async def list_events(
     return Page(items=items, total=len(items), next=None)
 
 
-async def _told(history: History, wanted: Wanted, seen: int | None) -> AsyncIterator[bytes]:
+async def _told(history: History, wanted: Wanted, seen: int | None) -> AsyncGenerator[bytes, None]:
     with history.listen() as feed:
         reader = _Reader(history, wanted, seen if seen is not None else await _newest(history))
         yield f"retry: {RETRY}\n\n".encode()

@@ -100,7 +100,7 @@ def _answer(asked: Request, folder: Path, wanted: Filter, limit: int, following:
     if following and wanted.until is not None:
         raise HTTPException(422, "what is followed has no end: `until` and `follow` exclude each other")
     followers: Followers = asked.app.state.followers
-    records = followers.admit(follow(folder, wanted, limit)) if following else newest(folder, wanted, limit)
+    records = followers.admit(asked, follow(folder, wanted, limit)) if following else newest(folder, wanted, limit)
     if form == "text":
         return StreamingResponse(as_text(records), media_type=TEXT)
     return StreamingResponse(records, media_type=NDJSON)

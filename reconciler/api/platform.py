@@ -61,6 +61,10 @@ class Keys(Protocol):
 
     def recognise(self, text: str) -> Caller | None: ...
 
+    def knows(self, caller: Caller) -> bool:
+        """Whether somebody who was recognised before still would be."""
+        ...
+
     async def create(
         self,
         name: str,

@@ -9,7 +9,7 @@ writes its next record into the file that was renamed.
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -89,7 +89,7 @@ async def newest(folder: Path, wanted: Filter, limit: int) -> AsyncIterator[byte
                 yield piece
 
 
-async def follow(folder: Path, wanted: Filter, limit: int) -> AsyncIterator[bytes]:
+async def follow(folder: Path, wanted: Filter, limit: int) -> AsyncGenerator[bytes, None]:
     """The same, and then whatever is written, without an end."""
     with Records(folder, growing=True) as records:
         await asyncio.to_thread(records.seek, wanted, limit)

@@ -51,7 +51,7 @@ async def revoke_token(
     _caller: Admin,
     token: Annotated[str, Path(max_length=12, description="A token's id.", examples=["0b1c2d3e4f50"])],
 ) -> TokenStatus:
-    """It is worth nothing from now on. Asking twice is asking once."""
+    """It is worth nothing from now on, nor is what was made with it. Asking twice is asking once."""
     with refusals():
         return await keys.revoke(token)
 

@@ -66,7 +66,7 @@ def list_(json: JsonOption = False, data: DataOption = DATA) -> None:
 def revoke(
     identity: Annotated[str, typer.Argument(metavar="ID", help="As `token list` shows it.")], data: DataOption = DATA
 ) -> None:
-    """Make a token worthless, at once."""
+    """Make a token worthless, at once, and what was made with it."""
     revoked = find(data).delete(f"/v1/tokens/{segment(identity)}")
     say(f"{paint('✓', 'green')} {safe(revoked['id'])} ({safe(revoked['name'])}) is revoked")
 

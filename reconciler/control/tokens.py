@@ -2,7 +2,7 @@
 
 They are few, and control alone changes them, so all are kept in memory: a request is recognised without asking the
 database. What they are worth is settled when they are made and cannot be widened: whoever makes one gives away at
-most what he has himself.
+most what he has himself, for no longer than he has it, and what he made with a token goes when that token goes.
 """
 
 import logging
@@ -43,7 +43,13 @@ class Tokens:
         if token is None or row is None or not token.matches(row.hash) or not self._is_good(row):
             return None
         self._note_use(row)
-        return Caller(row.name, row.scopes, row.services, row.id)
+        return Caller(row.name, row.scopes, row.services, row.id, row.expires_at)
+
+    def knows(self, caller: Caller) -> bool:
+        """Whether somebody who was recognised before still would be."""
+        row = self._rows.get(caller.token) if caller.token is not None else None
+        is_over = caller.until is not None and self._clock() >= caller.until
+        return not is_over and (row is None or self._is_good(row))
 
     async def create(
         self,
@@ -53,29 +59,36 @@ class Tokens:
         lasts: timedelta | None,
         by: Caller,
     ) -> NewToken:
-        """Nobody gives away more than he has."""
+        """Nobody gives away more than he has; without `lasts` it ends when he does."""
         if not all(by.may(scope) for scope in scopes):
             raise Refusal("a token cannot be worth more than the one that makes it")
         if by.services is not None and not set(services or ()) <= by.services:
             raise Refusal("a token cannot reach more services than the one that makes it")
-        token, row = await self._add(name, "token", scopes, services, lasts, by.name)
+        end = self._clock() + lasts if lasts is not None else by.until
+        if by.until is not None and end is not None and end > by.until:
+            raise Refusal("a token cannot last longer than the one that makes it")
+        token, row = await self._add(name, "token", scopes, services, end, by)
         return NewToken(**_status(row, self._clock()).model_dump(), token=str(token))
 
     async def sign_in(self, caller: Caller) -> str:
-        """What a browser carries from now on: worth what the caller is, for a while, and revocable like any other."""
-        token, _ = await self._add(caller.name, "session", caller.scopes, caller.services, SESSION_LASTS, caller.name)
+        """What a browser carries from now on: worth what the caller is, for a while, never longer than his token."""
+        ends = (self._clock() + SESSION_LASTS, caller.until)
+        end = min(moment for moment in ends if moment is not None)
+        token, _ = await self._add(caller.name, "session", caller.scopes, caller.services, end, caller)
         return str(token)
 
     async def revoke(self, token: str) -> TokenStatus:
-        row = self._rows.get(token)
-        if row is None:
+        """Together with all that was made with it."""
+        if token not in self._rows:
             raise Unknown(f"there is no token {token}")
-        if row.revoked_at is None:
-            now = self._clock()
+        now, gone = self._clock(), self._family(token)
+        for one in gone:
             # From this moment on, whatever becomes of the disk.
-            row = self._rows[token] = replace(row, revoked_at=now)
-            await self._journal.revoke_token(token, now)
-        return _status(row, self._clock())
+            row = self._rows[one]
+            self._rows[one] = replace(row, revoked_at=row.revoked_at or now)
+        # Also when asked a second time: the first may have met a full disk.
+        await self._journal.revoke_tokens(gone, now)
+        return _status(self._rows[token], self._clock())
 
     def listed(self) -> list[TokenStatus]:
         now = self._clock()
@@ -106,10 +119,12 @@ class Tokens:
         kind: str,
         scopes: Collection[Scope],
         services: Collection[str] | None,
-        lasts: timedelta | None,
-        by: str,
+        end: datetime | None,
+        by: Caller,
     ) -> tuple[Token, TokenRow]:
         now = self._clock()
+        if not self.knows(by):
+            raise Refusal("the token that asks for another is worth nothing any more")
         if sum(self._is_good(row) for row in self._rows.values()) >= MOST:
             raise Refusal(f"there are {MOST} tokens already; revoke some")
         token = Token.new()
@@ -121,12 +136,23 @@ class Tokens:
             kind="session" if kind == "session" else "token",
             scopes=frozenset(scopes),
             services=reach,
-            created_by=by,
+            parent=by.token,
+            created_by=by.name,
             created_at=now,
-            expires_at=now + lasts if lasts is not None else None,
+            expires_at=end,
             used_at=None,
             revoked_at=None,
         )
+        # Before it is written down, so that it goes too if the one that makes it is revoked meanwhile.
+        self._rows[row.id] = row
+        try:
+            await self._write_down(row)
+        except BaseException:
+            del self._rows[row.id]
+            raise
+        return token, row
+
+    async def _write_down(self, row: TokenRow) -> None:
         await self._journal.add_token(
             row.id,
             row.hash,
@@ -134,12 +160,24 @@ class Tokens:
             kind=row.kind,
             scopes=row.scopes,
             services=row.services,
-            created_by=by,
-            created_at=now,
+            parent=row.parent,
+            created_by=row.created_by,
+            created_at=row.created_at,
             expires_at=row.expires_at,
         )
-        self._rows[row.id] = row
-        return token, row
+
+    def _family(self, token: str) -> tuple[str, ...]:
+        """This one, and all that were made with it, or with those."""
+        family = {token: None}
+        children: dict[str | None, list[str]] = {}
+        for row in self._rows.values():
+            children.setdefault(row.parent, []).append(row.id)
+        ahead = [token]
+        while ahead:
+            fresh = children.get(ahead.pop(), ())
+            family.update(dict.fromkeys(fresh))
+            ahead.extend(fresh)
+        return tuple(family)
 
     def _is_good(self, row: TokenRow) -> bool:
         return row.revoked_at is None and (row.expires_at is None or self._clock() < row.expires_at)

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import httpx
@@ -113,4 +114,5 @@ class Jobs:
             return None
         if any(str(claims.get(name)) != value for name, value in self.trust.claims.items()):
             return None
-        return Caller(f"job of {str(claims.get('repository', 'a repository'))[:100]}", self.trust.scopes)
+        name = f"job of {str(claims.get('repository', 'a repository'))[:100]}"
+        return Caller(name, self.trust.scopes, until=datetime.fromtimestamp(claims["exp"] + SKEW, UTC))

@@ -12,6 +12,7 @@ import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Literal
 
 from reconciler.model.names import ServiceName
@@ -32,6 +33,8 @@ class Caller:
     """None: all of them, and the platform as a whole."""
     token: str | None = None
     """Which one it was, by its id."""
+    until: datetime | None = None
+    """When that is worth nothing any more; None: it has no end of its own."""
 
     def may(self, scope: Scope) -> bool:
         """`admin` reaches everything; whoever may deploy may see what became of it."""

@@ -30,6 +30,7 @@ class AccessEntries(Entries):
         kind: str,
         scopes: Collection[Scope],
         services: Collection[ServiceName] | None,
+        parent: str | None,
         created_by: str,
         created_at: datetime,
         expires_at: datetime | None,
@@ -43,6 +44,7 @@ class AccessEntries(Entries):
                 "kind": kind,
                 "scopes": sorted(scopes),
                 "services": sorted(services) if services is not None else None,
+                "parent": parent,
                 "created_by": created_by,
                 "created_at": created_at,
                 "expires_at": expires_at,
@@ -54,8 +56,8 @@ class AccessEntries(Entries):
         query = select(AccessToken.__table__).order_by(AccessToken.created_at, AccessToken.id)
         return tuple(_token(row) for row in self._connection.execute(query).mappings())
 
-    def revoke_token(self, token: str, at: datetime) -> None:
-        fresh = (AccessToken.id == token) & AccessToken.revoked_at.is_(None)
+    def revoke_tokens(self, tokens: Collection[str], at: datetime) -> None:
+        fresh = AccessToken.id.in_(tokens) & AccessToken.revoked_at.is_(None)
         self._connection.execute(update(AccessToken).where(fresh).values(revoked_at=at))
 
     def token_used(self, token: str, at: datetime) -> None:

@@ -141,7 +141,7 @@ class Journal:
     set_wrapped_keys = _alone(Transaction.set_wrapped_keys)
     add_token = _alone(Transaction.add_token)
     tokens = _alone(Transaction.tokens)
-    revoke_token = _alone(Transaction.revoke_token)
+    revoke_tokens = _alone(Transaction.revoke_tokens)
     audit = _alone(Transaction.audit)
     audits = _alone(Transaction.audits)
     receive = _alone(Transaction.receive, ahead=True)

@@ -180,6 +180,8 @@ class TokenRow:
     kind: Literal["token", "session"]
     scopes: frozenset[Scope]
     services: frozenset[ServiceName] | None
+    parent: str | None
+    """With which token it was made: it goes when that one goes."""
     created_by: str
     created_at: datetime
     expires_at: datetime | None

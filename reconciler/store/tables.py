@@ -252,6 +252,7 @@ class AccessToken(Table):
     kind: Mapped[str]
     scopes: Mapped[list[Any]]
     services: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
+    parent: Mapped[str | None] = mapped_column(String(12))
     created_by: Mapped[str]
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]

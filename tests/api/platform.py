@@ -224,7 +224,7 @@ class Book:
     async def add_token(self, token: str, hashed: str, **facts: Any) -> None:
         pass
 
-    async def revoke_token(self, token: str, at: datetime) -> None:
+    async def revoke_tokens(self, tokens: Sequence[str], at: datetime) -> None:
         pass
 
     async def audit(self, at: datetime, actor: str, action: str, **facts: Any) -> None:

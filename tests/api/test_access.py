@@ -12,6 +12,7 @@ import pytest
 from reconciler.api import Access, build
 from reconciler.control.tokens import Tokens
 from reconciler.model.access import SCOPES, Caller, Scope
+from reconciler.model.refusal import Refusal
 from tests.api.asking import GOOD, TOKEN, client
 from tests.api.platform import Still, service
 from tests.api.test_endpoints import BODIES, ENDLESS, filled, small
@@ -116,6 +117,71 @@ def test_a_token_ends_when_it_expires_and_when_it_is_revoked() -> None:
         await keys.revoke(long.id)
         assert keys.recognise(long.token) is None
         assert [each.state for each in keys.listed()] == ["expired", "revoked"]
+
+    play(scenario)
+
+
+def test_what_was_made_with_a_token_goes_when_it_is_revoked() -> None:
+    async def scenario(platform: Still, asked: httpx.AsyncClient) -> None:
+        keys = platform.keys
+        kept = await token(platform, "read")
+        parent = await keys.create("alice", {"admin"}, None, None, ADMIN)
+        wish = {"name": "ci", "scopes": ["admin"]}
+        child = await asked.post("/v1/tokens", headers={"Authorization": f"Bearer {parent.token}"}, json=wish)
+        signed = await asked.post("/sign-in", data={"token": child.json()["token"]}, headers=HERE)
+        assert (signed.status_code, (await asked.get("/v1/status")).status_code) == (303, 200)
+        assert (await asked.delete(f"/v1/tokens/{parent.id}", headers=GOOD)).status_code == 200
+        assert (await asked.get("/v1/status")).status_code == 401, "the session of the child"
+        assert keys.recognise(child.json()["token"]) is None
+        assert [each.state for each in keys.listed()] == ["good", "revoked", "revoked", "revoked"]
+        assert (await asked.get("/v1/status", headers=kept)).status_code == 200
+
+    play(scenario)
+
+
+def test_nothing_made_with_a_token_lasts_longer_than_it() -> None:
+    async def scenario(platform: Still, _: httpx.AsyncClient) -> None:
+        clock = [datetime(2026, 1, 1, tzinfo=UTC)]
+        keys = platform.keys = Tokens(platform.keys._journal, lambda: clock[0])
+        short = keys.recognise((await keys.create("short", {"admin"}, None, timedelta(hours=1), ADMIN)).token)
+        job = Caller("a job", SCOPES, until=clock[0] + timedelta(minutes=5))
+        assert short is not None
+        sessions = [await keys.sign_in(caller) for caller in (short, job, ADMIN)]
+        child = await keys.create("child", {"read"}, None, None, short)
+        with pytest.raises(Refusal, match="cannot last longer"):
+            await keys.create("child", {"read"}, None, timedelta(hours=2), short)
+        assert child.expires_at == clock[0] + timedelta(hours=1)
+        clock[0] += timedelta(minutes=6)
+        assert [keys.recognise(session) is not None for session in sessions] == [True, False, True]
+        assert (keys.knows(short), keys.knows(job)) == (True, False)
+        clock[0] += timedelta(hours=1)
+        assert [keys.recognise(session) is not None for session in sessions] == [False, False, True]
+
+    play(scenario)
+
+
+def test_a_token_that_is_revoked_while_it_makes_another_takes_it_along() -> None:
+    async def scenario(platform: Still, _: httpx.AsyncClient) -> None:
+        keys = platform.keys
+        made = await keys.create("alice", {"admin"}, None, None, ADMIN)
+        alice = keys.recognise(made.token)
+        assert alice is not None
+        writing, written = asyncio.Event(), platform.book.add_token
+
+        async def slow(*token: Any, **facts: Any) -> None:
+            writing.set()
+            await revoked.wait()
+            await written(*token, **facts)
+
+        revoked = asyncio.Event()
+        platform.book.add_token = slow  # type: ignore[method-assign]
+        making = asyncio.create_task(keys.create("child", {"read"}, None, None, alice))
+        await writing.wait()
+        await keys.revoke(made.id)
+        revoked.set()
+        assert keys.recognise((await making).token) is None
+        with pytest.raises(Refusal, match="worth nothing"):
+            await keys.create("another", {"read"}, None, None, alice)
 
     play(scenario)
 

@@ -15,6 +15,7 @@ from reconciler.model.names import ServiceName
 from reconciler.model.notice import Kind, Notice
 from tests.api.asking import TOKEN, get
 from tests.api.platform import SINCE, Still, happened, service
+from tests.waiting import until
 
 
 def notice(number: int | None, name: str | None = "tasks", message: str = "now") -> Notice:
@@ -141,6 +142,23 @@ def test_a_reader_hears_of_its_own_services_only() -> None:
                 listener.tell(notice(5, None))
                 listener.tell(notice(6, "notes"))
             assert (await told(limited))["id"] == (await told(chosen))["id"] == "6"
+
+    asyncio.run(scenario())
+
+
+def test_a_reader_hears_nothing_more_once_its_token_is_revoked() -> None:
+    async def scenario() -> None:
+        platform = Still(service("tasks"))
+        made = await platform.keys.create("a screen", {"read"}, None, None, Caller("admin", SCOPES))
+        async with reading(platform, token=made.token) as blocks:
+            await told(blocks)
+            (listener,) = platform.history.listeners
+            listener.tell(notice(4))
+            assert (await told(blocks))["id"] == "4"
+            await platform.keys.revoke(made.id)
+            listener.tell(notice(5))
+            await until(lambda: not platform.history.listeners, what="the end of the answer")
+            assert blocks.empty()
 
     asyncio.run(scenario())
 

@@ -125,7 +125,7 @@ def _secrets_and_access(transaction: Transaction) -> None:
         transaction.add_secret(SecretVersion("STRIPE_KEY", version, START, "a person", "master", False), sealed)
     transaction.erase_secrets([("STRIPE_KEY", 1)])
     for token, services in (("one", None), ("two", [TASKS])):
-        given = {"created_by": "a person", "created_at": START, "expires_at": None}
+        given = {"parent": None, "created_by": "a person", "created_at": START, "expires_at": None}
         transaction.add_token(token, "h", name=token, kind="token", scopes=["read"], services=services, **given)  # type: ignore[arg-type]
     transaction.audit(START, "a person", "PUT /v1/secrets", token=None, service=None, address="::1", status=204)
 
