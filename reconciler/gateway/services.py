@@ -348,17 +348,30 @@ class Services:
             self._take_back(fd, unread)
 
     def _look_at_queue(self, worker: Worker) -> None:
-        """A worker that has taken nothing for long is stuck: others serve its queue, or its clients are told."""
+        """A worker that has taken nothing for long is stuck: others serve its queue, or its clients are told.
+
+        It is trusted again when it has emptied its queue itself, if only of a probe: no client has to wait to find out.
+        """
         now = time.monotonic()
         wait = worker.longest_wait(now)
-        was_stuck, worker.stuck = worker.stuck, wait is not None and wait > self._patience.park
-        if wait is not None:
-            self._queues.start(worker)
+        if wait is None:
+            self._trust(worker)
+            return
+        self._queues.start(worker)
+        if wait > self._patience.park:
+            worker.stuck = True
+        if worker.is_probed:
+            return
         while wait is not None and wait > self._patience.park and (waiting := worker.not_taken()) is not None:
             self._counts.rerouted += 1
             self._take_back(*waiting, has_waited=True)
             wait = worker.longest_wait(now)
-        if was_stuck and not worker.stuck:
+        if wait is None:
+            worker.probe()
+
+    def _trust(self, worker: Worker) -> None:
+        was_stuck, worker.stuck, worker.is_probed = worker.stuck, False, False
+        if was_stuck:
             self._retry_services_of(worker)
 
 

@@ -21,6 +21,7 @@ from reconciler.inside.passing import (
     descriptors_in,
     oldest_wait,
     receive_connection,
+    send_connection,
 )
 
 LINE_LIMIT: Final = 256 * 1024
@@ -34,6 +35,8 @@ class Worker:
         self.willing = True
         """It may receive connections, as far as it says itself."""
         self.stuck = False
+        self.is_probed = False
+        """In its queue is nothing but a connection that is nobody's."""
         self.full = False
         self._incoming = b""
         self._aside = aside
@@ -68,6 +71,15 @@ class Worker:
             self.full = True
             return False
         return True
+
+    def probe(self) -> None:
+        """Send it a connection that has ended: it only has to take it."""
+        with contextlib.suppress(OSError):
+            ended, other = socket.socketpair()
+            other.close()
+            with ended:
+                send_connection(self.channel, ended.fileno(), b"")
+            self.is_probed = True
 
     def returned(self) -> tuple[int, bytes]:
         """The next connection that the worker hands back; `BlockingIOError` when there is none."""

@@ -124,6 +124,24 @@ def test_a_stuck_worker_gives_up_its_queue_to_a_replica() -> None:
         assert [gateway.get("/api/tasks").body for _ in range(4)] == [b"well"] * 4, "and it receives no more"
 
 
+def test_no_further_client_waits_for_a_worker_that_stays_stuck() -> None:
+    with (
+        Gateway("--park-deadline", "0.3") as gateway,
+        Worker(gateway.run, "stuck", takes=False) as stuck,
+        Worker(gateway.run, "well") as well,
+    ):
+        gateway.control.table({"/api/tasks": live("tasks", stuck, well), "/api/empty": live("empty")})
+        with _many(gateway, 6) as clients:
+            assert [client.reply().body for client in clients] == [b"well"] * 6
+        rerouted = count(gateway, "rerouted")()
+        for _ in range(3):
+            assert gateway.get("/api/empty").status == 503, "which takes as long as a worker may take nothing"
+            assert [gateway.get("/api/tasks").body for _ in range(4)] == [b"well"] * 4
+        assert count(gateway, "rerouted")() == rerouted
+        stuck.take()
+        until_sync(lambda: gateway.get("/api/tasks").body == b"stuck", what="it to be trusted again")
+
+
 def test_the_clients_of_a_service_that_is_stuck_as_a_whole_are_told() -> None:
     with serving("--park-deadline", "0.3", takes=False) as (gateway, worker):
         with gateway.client(get("/api/tasks")) as client:
