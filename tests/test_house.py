@@ -65,7 +65,7 @@ def test_settings_are_read_in_one_place() -> None:
         for module in MODULES
         if "reconciler.settings" in imports(module) and module.parent.name != "cli"
     }
-    assert readers <= {"app.py", "heralds.py", "supervisor.py"}
+    assert readers <= {"app.py", "assembly.py", "heralds.py", "supervisor.py"}
 
 
 def source_of(module: str) -> Path:
