@@ -33,6 +33,8 @@ from .trial import code_of_a_worker
 from .usage import Usage, kills_for_memory, usage_of
 
 READ_AT_ONCE = 64 * 1024
+LAST_READS = 16
+"""So often is a pipe read that holds as much as it may. What a worker left behind may write to it without end."""
 BACKLOG = 128
 BIRTHS_AT_ONCE = 32
 LOOK_EVERY = 0.5
@@ -296,8 +298,9 @@ class Zygote:
     def _bury(self, pid: int, status: int) -> None:
         child = self._children.pop(pid)
         for fd in tuple(child.pipes):
-            while self._read_pipe(child, fd):
-                pass
+            for _ in range(LAST_READS):
+                if not self._read_pipe(child, fd):
+                    break
             if fd in child.pipes:
                 self._close_pipe(child, fd)
         over = self._was_out_of_memory(child, status)

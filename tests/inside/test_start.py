@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.inside.worker import INHERITED
-from tests.inside.stage import Wire, Zygote, paused
+from tests.inside.stage import Wire, Worker, Zygote, paused
 from tests.waiting import until_sync
 
 HELLO = """
@@ -103,7 +103,6 @@ def test_environment_and_folder_are_the_services_own(zygote: Zygote, tmp_path: P
 
 
 def test_a_worker_holds_nothing_of_the_zygote_and_of_its_siblings(zygote: Zygote) -> None:
-    zygote.fork(HELLO).ready()
     worker = zygote.fork(HELLO)
     worker.ready()
     links, zygotes = (descriptors(pid) for pid in (worker.pid, zygote.process.pid))
@@ -301,6 +300,21 @@ def test_what_a_worker_started_ends_with_it(zygote: Zygote) -> None:
     os.kill(worker.pid, signal.SIGKILL)
     worker.exited()
     until_sync(lambda: not is_running(child), what="the end of the child process")
+
+
+def test_what_outlives_a_worker_and_prints_without_end_holds_up_nobody(zygote: Zygote) -> None:
+    code = "import subprocess\nchild = subprocess.Popen(['yes'], start_new_session=True)\nprint('yes is', child.pid)\n"
+    worker = zygote.fork(code + HELLO)
+    worker.ready()
+    child = int(until_sync(lambda: said_by(worker, "yes is "), what="the child process")[7:])
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.exited()
+    until_sync(lambda: not is_running(child), what="the end of the child process, which nobody hears any more")
+
+
+def said_by(worker: Worker, beginning: str) -> str:
+    messages = [record["message"] for record in worker.records()]
+    return next((message for message in messages if message.startswith(beginning)), "")
 
 
 def is_running(pid: int) -> bool:
