@@ -296,12 +296,18 @@ class Stage:
             return
         if crew.crashes:
             self._crashed.set()
+        self._tell_soon(self._follow(crew))
+        self._account.tell()
+
+    async def _follow(self, crew: Crew) -> None:
+        """Tell the gateway how the crew is by now; another may have got the traffic in the same turn of the loop."""
+        if self.live is None or self.live.crew is not crew:
+            return
         if crew.crash_looping and not crew.ready:
             name = self._account.name
-            self._tell_soon(self._traffic.refuse(self.prefix, name, "crash_loop", f"{name} keeps crashing"))
+            await self._traffic.refuse(self.prefix, name, "crash_loop", f"{name} keeps crashing")
         else:
-            self._tell_soon(self._traffic.point(self.prefix, crew))
-        self._account.tell()
+            await self._traffic.point(self.prefix, crew)
 
     def _crew_in_trouble(self, crew: Crew) -> None:
         if crew.crash_looping and self._looping is not crew:
