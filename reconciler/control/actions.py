@@ -55,10 +55,12 @@ class Actions:
             good = await self._earlier(lane, ReleaseId(to) if to is not None else _before(lane))
             word = _word_of(lane, live, good, actor)
             with_workers_of_its_own = good is not lane.stage.parked
-            if not await lane.stage.go_back(live, good, word):
-                if with_workers_of_its_own:
+            try:
+                if not await lane.stage.go_back(live, good, word):
+                    raise Refusal(OVERTAKEN)
+            finally:
+                if with_workers_of_its_own and lane.stage.live is not good:
                     await good.crew.discard()
-                raise Refusal(OVERTAKEN)
             await live.crew.withdrawn()
             message = f"{actor} gave the traffic from {live.release} back to {good.release}"
             lane.account.happened(Kind.ROLLED_BACK, message, live.release, data=given_back(live, good))

@@ -116,13 +116,14 @@ class Stage:
         async with self._turn:
             if self.live is not live:
                 return False
-            if self._parked is good:
-                self._parked = None
-                good.crew.resume()
             account = self._account
             await self._journal.write(
                 partial(_write_going_back, service=account.name, good=good, word=word, attempted=account.attempted)
             )
+            # Not before: what could not be written down has changed nothing, and it stays parked.
+            if self._parked is good:
+                self._parked = None
+                good.crew.resume()
             await self._turn_to(good)
             self._let_go_of_parked()
             others = [past for past in self.past if past.release != good.release]

@@ -1,10 +1,19 @@
 """Who has the traffic of a service: one release at every moment, and the one that was written down."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from tests.control.scene import PREFIX, Scene, on_stage
+import pytest
+
+from reconciler.control.actions import Actions
+from reconciler.control.folders import Folders
+from reconciler.model.word import Word
+from reconciler.store.unusable import StoreUnusable
+from reconciler.worker.crew import Crew
+from tests.control.scene import PREFIX, TASKS, Picture, Scene, on_stage
 
 
 def once_written(scene: Scene, then: Callable[[], object]) -> None:
@@ -17,6 +26,13 @@ def once_written(scene: Scene, then: Callable[[], object]) -> None:
         return answer
 
     scene.journal.write = write_and  # type: ignore[method-assign]
+
+
+def disk_is_full(scene: Scene, full: pytest.MonkeyPatch) -> None:
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise StoreUnusable("The disk is full.", "Make room.", may_pass=True)
+
+    full.setattr(scene.journal, "write", refuse)
 
 
 def test_a_worker_that_dies_in_the_turn_of_a_switch_does_not_bring_its_release_back(tmp_path: Path) -> None:
@@ -39,3 +55,62 @@ def test_a_worker_that_dies_in_the_turn_of_a_removal_does_not_mount_its_service_
         assert scene.gateway.at(PREFIX) is None
 
     on_stage(tmp_path, scenario)
+
+
+def test_a_way_back_that_cannot_be_written_down_leaves_the_parked_release_parked(tmp_path: Path) -> None:
+    async def scenario(scene: Scene) -> None:
+        old, new = await scene.serving(), await scene.proved("b")
+        await scene.stage.switch(new, 60.0)
+        with pytest.MonkeyPatch.context() as full:
+            disk_is_full(scene, full)
+            with pytest.raises(StoreUnusable):
+                await scene.stage.go_back(new, old, Word())
+        assert (scene.asked(old), scene.stage.parked) == (["park"], old)
+        assert await scene.stage.go_back(new, old, Word()), "now that there is room"
+        await scene.told()
+        assert (scene.asked(old), scene.asked(new)) == (["park", "resume"], ["retire"])
+        assert scene.gateway.at(PREFIX) == old.release
+
+    on_stage(tmp_path, scenario)
+
+
+def test_workers_started_for_a_rollback_that_cannot_be_written_down_are_discarded(tmp_path: Path) -> None:
+    async def scenario(scene: Scene) -> None:
+        old, new = await scene.serving(), await scene.proved("b")
+        await scene.stage.switch(new, 0.0)
+        started, actions = acting_on(scene, tmp_path)
+        with pytest.MonkeyPatch.context() as full:
+            started.then = lambda: disk_is_full(scene, full)
+            with pytest.raises(StoreUnusable):
+                await actions.rollback(TASKS, None, "Ada")
+        assert [crew.asked for crew in started.crews] == [["discard"]]
+        started.then = lambda: None
+        taken = await actions.rollback(TASKS, None, "Ada")
+        assert taken.release == old.release
+        assert [crew.asked for crew in started.crews] == [["discard"], []]
+
+    on_stage(tmp_path, scenario)
+
+
+class Engine:
+    """Starts crews at once; `then` is what the test wants to happen before anybody hears of it."""
+
+    def __init__(self) -> None:
+        self.crews: list[Picture] = []
+        self.then: Callable[[], object] = lambda: None
+
+    async def start(self, spec: Any, **_: Any) -> Crew:
+        self.crews.append(crew := Picture(spec.release, spec.prefix))
+        self.then()
+        return crew
+
+
+def acting_on(scene: Scene, folder: Path) -> tuple[Engine, Actions]:
+    engine = Engine()
+    lane = SimpleNamespace(name=TASKS, stage=scene.stage, account=scene.account, acting=asyncio.Lock())
+    loop: Any = SimpleNamespace(lanes={TASKS: lane})
+    shop: Any = SimpleNamespace(
+        journal=scene.journal, engine=engine, folders=Folders(folder, folder), starts=asyncio.Semaphore(1)
+    )
+    nobody: Any = None
+    return engine, Actions(loop, shop, nobody)
