@@ -197,8 +197,12 @@ class Stage:
 
     async def refuse(self, prefix: str, code: str, message: str) -> None:
         """Say why nobody serves, unless somebody does."""
-        if self.live is None:
-            await self._traffic.refuse(prefix, self._account.name, code, message)
+        if self.live is not None:
+            return
+        before, self.prefix = self.prefix, prefix
+        await self._traffic.refuse(prefix, self._account.name, code, message)
+        if before != prefix:
+            await self._traffic.remove(before)
 
     def refuse_soon(self, prefix: str, code: str, message: str) -> None:
         self._tell_soon(self.refuse(prefix, code, message))
@@ -214,10 +218,10 @@ class Stage:
         self._attend(new)
         new.crew.take_over()
         self._account.serving = str(new)
-        await self._traffic.point(new.recipe.prefix, new.crew)
-        if self.prefix != new.recipe.prefix:
-            await self._traffic.remove(self.prefix)
-            self.prefix = new.recipe.prefix
+        before, self.prefix = self.prefix, new.recipe.prefix
+        await self._traffic.point(self.prefix, new.crew)
+        if before != self.prefix:
+            await self._traffic.remove(before)
         self._cron.follow(new, self._account)
         return old
 

@@ -57,6 +57,17 @@ def test_a_worker_that_dies_in_the_turn_of_a_removal_does_not_mount_its_service_
     on_stage(tmp_path, scenario)
 
 
+def test_a_service_that_never_served_is_refused_where_it_is_mounted_now_and_nowhere_else(tmp_path: Path) -> None:
+    async def scenario(scene: Scene) -> None:
+        await scene.stage.refuse(PREFIX, "failed", "tasks could not be started")
+        await scene.stage.refuse("/v2/tasks", "starting", "tasks is starting")
+        await scene.told()
+        assert (scene.gateway.at("/v2/tasks"), scene.gateway.at(PREFIX)) == ("starting", None)
+        assert scene.stage.prefix == "/v2/tasks"
+
+    on_stage(tmp_path, scenario)
+
+
 def test_a_way_back_that_cannot_be_written_down_leaves_the_parked_release_parked(tmp_path: Path) -> None:
     async def scenario(scene: Scene) -> None:
         old, new = await scene.serving(), await scene.proved("b")
