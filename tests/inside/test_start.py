@@ -103,6 +103,7 @@ def test_environment_and_folder_are_the_services_own(zygote: Zygote, tmp_path: P
 
 
 def test_a_worker_holds_nothing_of_the_zygote_and_of_its_siblings(zygote: Zygote) -> None:
+    zygote.fork(HELLO).ready()
     worker = zygote.fork(HELLO)
     worker.ready()
     links, zygotes = (descriptors(pid) for pid in (worker.pid, zygote.process.pid))
