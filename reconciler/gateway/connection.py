@@ -22,6 +22,15 @@ class Gone(Exception):
     """The client has closed, or reset, the connection."""
 
 
+class Load:
+    """What connections brought with them that a worker had read, for as long as they are held."""
+
+    __slots__ = ("bytes",)
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+
 class Connection:
     __slots__ = (
         "_is_unfinished",
@@ -30,12 +39,14 @@ class Connection:
         "fd",
         "has_waited",
         "keep",
+        "loads",
         "outgoing",
         "queued",
         "socket",
         "unread",
         "wait",
         "was_away",
+        "weight",
     )
 
     def __init__(self, client: socket.socket, unread: bytes = b"") -> None:
@@ -52,8 +63,22 @@ class Connection:
         """It has waited for a worker for as long as it may."""
         self.was_away = False
         """A worker has had it, and may have set it up to linger."""
+        self.loads: tuple[Load, ...] = ()
+        """Where `weight` is counted."""
+        self.weight = 0
         self._taken = 0
         self._is_unfinished = False
+
+    def count_in(self, *loads: Load) -> None:
+        self.loads = loads
+        self.weight = len(self.unread)
+        for load in loads:
+            load.bytes += self.weight
+
+    def count_out(self) -> None:
+        for load in self.loads:
+            load.bytes -= self.weight
+        self.loads = ()
 
     @property
     def has_begun(self) -> bool:

@@ -14,7 +14,7 @@ from typing import Final
 from reconciler.gateway import answers
 from reconciler.gateway.answers import Answer
 from reconciler.gateway.aside import Aside, close_without_lingering
-from reconciler.gateway.connection import Connection, Gone
+from reconciler.gateway.connection import Connection, Gone, Load
 from reconciler.gateway.counts import Counts
 from reconciler.gateway.loop import READ, WRITE, Deadlines, Loop
 from reconciler.inside.head import Head, Refused
@@ -43,6 +43,7 @@ class Patience:
 class Connections:
     def __init__(self, loop: Loop, patience: Patience, counts: Counts, place: Place, aside: Aside) -> None:
         self.closing = False
+        self.load = Load()
         self._aside = aside
         self._loop = loop
         self._counts = counts
@@ -65,10 +66,11 @@ class Connections:
         self._held.add(connection)
         self.serve(connection)
 
-    def take_back(self, client: socket.socket, unread: bytes, *, has_waited: bool) -> None:
+    def take_back(self, client: socket.socket, unread: bytes, load: Load, *, has_waited: bool) -> None:
         """A connection between two requests: it may be idle for long."""
         connection = Connection(client, unread)
         connection.was_away = True
+        connection.count_in(load, self.load)
         connection.has_waited = has_waited
         self._held.add(connection)
         self._wait(connection, self._idle)
@@ -136,6 +138,8 @@ class Connections:
         if connection.wait is not None:
             connection.wait.stop(connection)
         connection.fd = -1
+        if connection.loads:
+            connection.count_out()
         return True
 
     def answer(self, connection: Connection, head: Head | None, answer: Answer) -> bool:

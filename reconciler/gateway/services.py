@@ -27,6 +27,9 @@ from reconciler.gateway.worker import Worker
 from reconciler.inside.head import Head, service_prefix
 
 PARK_LIMIT: Final = 1024
+LOAD_OF_ONE: Final = 8 * 1024 * 1024
+LOAD_OF_ALL: Final = 64 * 1024 * 1024
+"""So many bytes that workers had read are held for one worker, and for all; what lies in their channels waits."""
 RETURNS_IN_A_ROW: Final = 64
 NEXT_RETURN: Final = 0.1
 NEXT_MEETING: Final = 0.25
@@ -280,7 +283,7 @@ class Services:
         """The worker has looked at its channel for the last time: what was sent since would wait for its end."""
         while (waiting := worker.not_taken()) is not None:
             self._counts.rerouted += 1
-            self._take_back(*waiting)
+            self._take_back(worker, *waiting)
 
     def _channel_moves(self, worker: Worker, events: int) -> None:
         if events & WRITE:
@@ -296,7 +299,7 @@ class Services:
 
     def _receive_from(self, worker: Worker) -> None:
         for _ in range(RETURNS_IN_A_ROW):
-            if not self._has_room():
+            if not self._has_room_for(worker):
                 self._loop.forget(worker.channel.fileno())
                 self._crowded.start(worker)
                 return
@@ -309,14 +312,18 @@ class Services:
                 self._let_go(worker)
                 return
             self._counts.returned += 1
-            self._take_back(*returned)
+            self._take_back(worker, *returned)
 
-    def _take_back(self, fd: int, unread: bytes, *, has_waited: bool = False) -> None:
+    def _has_room_for(self, worker: Worker) -> bool:
+        carried = self.connections.load.bytes
+        return worker.load.bytes < LOAD_OF_ONE and carried < LOAD_OF_ALL and self._has_room()
+
+    def _take_back(self, worker: Worker, fd: int, unread: bytes, *, has_waited: bool = False) -> None:
         client = self._client_connection(fd)
         if client is None:
             self._counts.foreign += 1
         else:
-            self.connections.take_back(client, unread, has_waited=has_waited)
+            self.connections.take_back(client, unread, worker.load, has_waited=has_waited)
 
     def _client_connection(self, fd: int) -> socket.socket | None:
         """The connection behind `fd`, if it is one that was accepted here and lives; otherwise `fd` is closed."""
@@ -345,7 +352,7 @@ class Services:
                 self._lost.start((prefix, worker.address))
         for fd, unread in worker.close():
             self._counts.rerouted += 1
-            self._take_back(fd, unread)
+            self._take_back(worker, fd, unread)
 
     def _look_at_queue(self, worker: Worker) -> None:
         """A worker that has taken nothing for long is stuck: others serve its queue, or its clients are told.
@@ -364,7 +371,7 @@ class Services:
             return
         while wait is not None and wait > self._patience.park and (waiting := worker.not_taken()) is not None:
             self._counts.rerouted += 1
-            self._take_back(*waiting, has_waited=True)
+            self._take_back(worker, *waiting, has_waited=True)
             wait = worker.longest_wait(now)
         if wait is None:
             worker.probe()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from reconciler.gateway.aside import Aside
+from reconciler.gateway.connection import Load
 from reconciler.gateway.table import WorkerAddress
 from reconciler.inside.passing import (
     MOST_DESCRIPTORS,
@@ -38,6 +39,8 @@ class Worker:
         self.is_probed = False
         """In its queue is nothing but a connection that is nobody's."""
         self.full = False
+        self.load = Load()
+        """What the connections that it gave back have brought along."""
         self._incoming = b""
         self._aside = aside
         self.control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -20,7 +20,8 @@ from collections.abc import Callable
 from typing import Final
 
 INLINE_LIMIT: Final = 32 * 1024
-UNREAD_LIMIT: Final = 16 * 1024 * 1024
+UNREAD_LIMIT: Final = 2 * 1024 * 1024
+"""A worker that keeps to the rules has read little more than one."""
 SEND_BUFFER: Final = 1024 * 1024
 
 _INLINE: Final = 1
