@@ -12,6 +12,7 @@ from reconciler.control.feed import Feed, Listener
 from reconciler.control.planning import problem_status
 from reconciler.model.delivery import Delivered, delivery
 from reconciler.model.names import ReleaseId, ServiceName, SyncId, sha_of
+from reconciler.model.notice import Kind
 from reconciler.model.refusal import Unknown
 from reconciler.model.requirement import difference
 from reconciler.model.status import (
@@ -78,6 +79,11 @@ class History:
         commits = await self._commits.of(row.revision for row in rows)
         figures = delivery([_delivered(row, commits) for row in rows if row.phase in (*_SETTLED, Phase.LIVE)])
         return DeliveryStatus(since=rows[0].created_at if rows else None, **asdict(figures))
+
+    async def planned(self, sync: SyncId) -> EventStatus | None:
+        """What a sync said that it would do; None where it did not come that far."""
+        row = await self._journal.event_of(sync, Kind.SYNC_PLANNED)
+        return event_status(row) if row is not None else None
 
     async def events(self, after: int, service: str | None, limit: int) -> Sequence[EventStatus]:
         rows = await self._journal.events(after, ServiceName(service) if service else None, limit)

@@ -1,7 +1,8 @@
 """What the forge is told, from what happens here.
 
 Level-based like everything else: when this control starts, it says again what became of the last sync, since the one
-before it may have died with words unsaid; the outbox knows what was said already. Refuses to keep anybody waiting.
+before it may have died with words unsaid, and then what became of those that it left in the middle; the outbox knows
+what was said already. Refuses to keep anybody waiting.
 """
 
 import logging
@@ -11,6 +12,7 @@ from typing import Any
 
 from reconciler.control.feed import Feed
 from reconciler.control.history import History
+from reconciler.control.interrupted import Interrupted, interrupted
 from reconciler.model.names import sha_of
 from reconciler.model.notice import Kind, Notice
 from reconciler.model.statement import Word, concluded, finished, planned, rolled_back
@@ -32,6 +34,9 @@ class Telling:
         self._concluded: OrderedDict[str, None] = OrderedDict()
         """Commits of which something was said; a later sync that finds nothing to do has nothing to add."""
         self._problems: dict[str, Sequence[Mapping[str, Any]]] = {}
+        self._ended_in: OrderedDict[str, set[str]] = OrderedDict()
+        """Of which services each sync has told the end."""
+        self._interrupted: Sequence[Interrupted] = ()
 
     async def run(self) -> None:
         with self._feed.listen() as listener:
@@ -51,6 +56,7 @@ class Telling:
             if sync.revision is not None and sync.state in ("done", "failed"):
                 _remember(self._concluded, sha_of(sync.revision), None)
         acted = (sync for sync in syncs if sync.revision is not None and sync.actions and sync.finished_at is not None)
+        self._interrupted = await interrupted(self._history, syncs)
         newest = next(acted, None)
         if newest is not None:
             self._tell((*self._each(newest), *_whole(newest)))
@@ -81,6 +87,8 @@ class Telling:
         sha = self._shas.get(str(notice.sync))
         if sha is None or notice.service is None:
             return ()
+        ended = self._ended_in.get(str(notice.sync), set())
+        _remember(self._ended_in, str(notice.sync), ended | {notice.service})
         action = {**notice.data, "service": notice.service}
         problems = self._problems.pop(notice.service, ())
         return concluded(sha, action, problems, notice.data.get("path"))
@@ -89,15 +97,24 @@ class Telling:
         if sync is None or sync.revision is None:
             return ()
         sha = sha_of(sync.revision)
+        before = tuple(word for one in self._interrupted for word in one.words(sync))
+        self._interrupted = ()
+        ended = self._ended_in.pop(sync.id, set())
         if not sync.actions and sha in self._concluded:
-            return ()
+            return before
         _remember(self._concluded, sha, None)
-        held = [action for action in _plain(sync) if action["verb"] == "hold"]
-        return (*(word for action in held for word in concluded(sha, action)), *_whole(sync))
+        # Held, or waiting for another service or a better moment: nobody worked at them, so no end was told.
+        others = [action for action in _plain(sync) if action["service"] not in ended and _is_concluded(action)]
+        return (*before, *(word for action in others for word in concluded(sha, action)), *_whole(sync))
 
     def _each(self, sync: SyncStatus) -> Iterable[Word]:
         for action in _plain(sync):
             yield from concluded(sha_of(sync.revision), action)
+
+
+def _is_concluded(action: Mapping[str, Any]) -> bool:
+    """Nobody worked at it, so it was not released, whatever it says."""
+    return action["verb"] in ("hold", "remove") or action["outcome"] != "done"
 
 
 def _whole(sync: SyncStatus) -> tuple[Word, ...]:

@@ -51,6 +51,12 @@ class EventEntries(Entries):
             query = query.where(Event.service == service)
         return tuple(_row(row) for row in self._connection.execute(query).mappings())
 
+    def event_of(self, sync: SyncId, kind: str) -> EventRow | None:
+        """The last of its kind in one sync."""
+        query = select(Event.__table__).where(Event.sync == int(sync), Event.kind == kind).order_by(Event.id.desc())
+        row = self._connection.execute(query.limit(1)).mappings().first()
+        return _row(row) if row is not None else None
+
     def last_events(self, service: ServiceName | None = None, limit: int = 20) -> tuple[EventRow, ...]:
         """The newest, the newest first."""
         query = select(Event.__table__).order_by(Event.id.desc()).limit(limit)

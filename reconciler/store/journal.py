@@ -160,6 +160,7 @@ class Journal:
     runs = _alone(Transaction.runs)
 
     event = _alone(Transaction.event)
+    event_of = _alone(Transaction.event_of)
     events = _alone(Transaction.events)
     last_events = _alone(Transaction.last_events)
 
