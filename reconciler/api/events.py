@@ -86,7 +86,9 @@ async def list_events(
 
 async def _told(history: History, wanted: Wanted, seen: int | None) -> AsyncGenerator[bytes, None]:
     with history.listen() as feed:
-        reader = _Reader(history, wanted, seen if seen is not None else await _newest(history))
+        newest = await _newest(history)
+        # A reader may come from another history: what it saw there was not this server's, and is no reason for silence.
+        reader = _Reader(history, wanted, min(seen, newest) if seen is not None else newest)
         yield f"retry: {RETRY}\n\n".encode()
         async for piece in reader.catch_up():
             yield piece

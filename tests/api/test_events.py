@@ -146,6 +146,18 @@ def test_a_reader_hears_of_its_own_services_only() -> None:
     asyncio.run(scenario())
 
 
+def test_a_reader_that_comes_from_another_history_hears_what_happens_in_this_one() -> None:
+    async def scenario() -> None:
+        platform = Still(service("tasks"))
+        async with reading(platform, **{"last-event-id": "9000"}) as blocks:
+            await told(blocks)
+            await until(lambda: platform.history.listeners, what="the listener")
+            platform.history.listeners[0].tell(notice(4))
+            assert (await told(blocks))["id"] == "4"
+
+    asyncio.run(scenario())
+
+
 def test_a_reader_hears_nothing_more_once_its_token_is_revoked() -> None:
     async def scenario() -> None:
         platform = Still(service("tasks"))
