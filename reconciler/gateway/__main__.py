@@ -102,14 +102,14 @@ class Gateway:
 
     def _stop_when_empty(self) -> None:
         """Workers that still drain may hand connections back, so they count as well."""
-        if len(self._connections) or self._services.worker_count:
+        if len(self._connections) or self._services.worker_count or self._services.leaving_count:
             self._end.start(self)
         else:
             self._loop.stop()
 
     def _held(self) -> int:
-        attached = DESCRIPTORS_PER_WORKER * self._services.worker_count
-        return len(self._connections) + attached + len(self._aside)
+        workers = self._services.worker_count + self._services.leaving_count
+        return len(self._connections) + DESCRIPTORS_PER_WORKER * workers + len(self._aside)
 
     def _has_room_to_take_back(self) -> bool:
         return self._held() < self._descriptors - SPARE_DESCRIPTORS

@@ -91,6 +91,9 @@ class Services:
         self._parking = loop.deadlines(patience.park, self._park_is_over)
         self._crowded = loop.deadlines(NEXT_RETURN, self._watch_channel)
         self._queues = loop.deadlines(patience.park / QUEUE_LOOKS, self._look_at_queue)
+        self._leaving: set[Worker] = set()
+        """Let go of, with something left in their channels."""
+        self._emptying = loop.deadlines(NEXT_RETURN, self._empty)
         self._missed = loop.deadlines(NEXT_MEETING, self._meet_again)
         self._lost = loop.deadlines(patience.park, self._meet_again)
 
@@ -100,6 +103,10 @@ class Services:
     @property
     def worker_count(self) -> int:
         return len(self._workers)
+
+    @property
+    def leaving_count(self) -> int:
+        return len(self._leaving)
 
     # --- the table ---
 
@@ -277,13 +284,22 @@ class Services:
         if not alive:
             self._let_go(worker)
         elif was_willing and not worker.willing:
-            self._empty_queue(worker)
+            # It has looked at its channel for the last time: what was sent since would wait for its end.
+            self._empty(worker)
 
-    def _empty_queue(self, worker: Worker) -> None:
-        """The worker has looked at its channel for the last time: what was sent since would wait for its end."""
-        while (waiting := worker.not_taken()) is not None:
+    def _empty(self, worker: Worker) -> None:
+        """Give others what it has not taken: as much as there is room for, and the rest a little later."""
+        is_leaving = worker in self._leaving
+        while self._has_room_for(worker):
+            waiting = worker.left_over() if is_leaving else worker.not_taken()
+            if waiting is None:
+                if is_leaving:
+                    self._leaving.remove(worker)
+                    worker.close()
+                return
             self._counts.rerouted += 1
             self._take_back(worker, *waiting)
+        self._emptying.start(worker)
 
     def _channel_moves(self, worker: Worker, events: int) -> None:
         if events & WRITE:
@@ -344,15 +360,16 @@ class Services:
         worker.willing = False
         self._queues.stop(worker)
         self._crowded.stop(worker)
+        self._emptying.stop(worker)
         self._loop.forget(worker.control.fileno())
         self._loop.forget(worker.channel.fileno())
         for prefix, route in self._routes.items():
             if isinstance(route, Service) and worker in route.workers:
                 route.workers.remove(worker)
                 self._lost.start((prefix, worker.address))
-        for fd, unread in worker.close():
-            self._counts.rerouted += 1
-            self._take_back(worker, fd, unread)
+        worker.part()
+        self._leaving.add(worker)
+        self._empty(worker)
 
     def _look_at_queue(self, worker: Worker) -> None:
         """A worker that has taken nothing for long is stuck: others serve its queue, or its clients are told.
@@ -369,7 +386,10 @@ class Services:
             worker.stuck = True
         if worker.is_probed:
             return
-        while wait is not None and wait > self._patience.park and (waiting := worker.not_taken()) is not None:
+        while wait is not None and wait > self._patience.park and self._has_room_for(worker):
+            waiting = worker.not_taken()
+            if waiting is None:
+                return
             self._counts.rerouted += 1
             self._take_back(worker, *waiting, has_waited=True)
             wait = worker.longest_wait(now)

@@ -10,7 +10,7 @@ import contextlib
 import json
 import socket
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 from reconciler.gateway.aside import Aside
@@ -96,10 +96,7 @@ class Worker:
 
     def not_taken(self) -> tuple[int, bytes] | None:
         """Take one connection back that the worker has not taken."""
-        try:
-            return receive_connection(self._far_end, self._aside.close)
-        except (BlockingIOError, ValueError):
-            return None
+        return self._next_in(self._far_end)
 
     def hear(self) -> bool:
         """Read what the worker says of itself; False at the end of it, which is the end of the worker."""
@@ -124,27 +121,28 @@ class Worker:
         if message.get("op") in ("hello", "state"):
             self.willing = str(message.get("state")) not in _UNWILLING
 
-    def close(self) -> Iterator[tuple[int, bytes]]:
-        """Give back what is still in the channel, in both directions, and let go of the worker."""
+    def part(self) -> None:
+        """A worker that lives cannot add to the channel any more; what lies in it is to be taken out."""
         with contextlib.suppress(OSError):
-            self.channel.shutdown(socket.SHUT_RDWR)  # a worker that lives cannot add to it without end
-        for end in (self.channel, self._far_end):
-            yield from self._all_connections(end)
+            self.channel.shutdown(socket.SHUT_RDWR)
+
+    def left_over(self) -> tuple[int, bytes] | None:
+        """After the parting: what one side has sent and the other has not taken, one by one."""
+        return self._next_in(self.channel) or self._next_in(self._far_end)
+
+    def close(self) -> None:
         # The kernel closes with them what still lies in them.
         for end in (self.channel, self._far_end, self.control):
             self._aside.close(end.detach())
 
-    def _all_connections(self, end: socket.socket) -> Iterator[tuple[int, bytes]]:
+    def _next_in(self, end: socket.socket) -> tuple[int, bytes] | None:
         while True:
             try:
-                received = receive_connection(end, self._aside.close)
+                return receive_connection(end, self._aside.close)
             except ValueError:
                 continue
             except OSError:
-                return
-            if received is None:
-                return
-            yield received
+                return None
 
 
 def _message(line: bytes) -> dict[str, Any]:
