@@ -95,7 +95,8 @@ class Control:
     async def come_back(self) -> "asyncio.Task[None]":
         """Take over what the last control left; the task is done when the gateway knows of it."""
         returned = await self.remains.come_back()
-        self.loop.restore(returned, await remember(self.books.journal))
+        source = await self.books.journal.source()
+        self.loop.restore(returned, await remember(self.books.journal), source.applied)
         await close_interrupted_syncs(self.books.journal)
         self.cron.begin()
         return asyncio.create_task(self.traffic.open({one.live.recipe.prefix: one.live.crew for one in returned}))

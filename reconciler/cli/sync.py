@@ -30,7 +30,10 @@ def sync(
         return
     finished = _wait(server, requested)
     _say(finished)
-    raise typer.Exit(0 if _is_good(finished) else 1)
+    behind = _what_stayed_behind(server, finished)
+    if behind:
+        say(behind)
+    raise typer.Exit(0 if _is_good(finished) and not behind else 1)
 
 
 def _wait(server: Server, sync: dict[str, Any]) -> dict[str, Any]:
@@ -60,6 +63,17 @@ def _say(sync: dict[str, Any]) -> None:
     counts = ", ".join(f"{count} {what}" for what, count in counted.items() if count or what == "changed")
     message = f": {safe(sync['message'])}" if sync["message"] else ""
     say(f"{paint(mark, colour)} {short(sync['revision'])}  {counts}, {safe(sync['state'])}{message}")
+
+
+def _what_stayed_behind(server: Server, sync: dict[str, Any]) -> str:
+    """A sync that had nothing to do is done also where something failed before and stays as it was."""
+    platform = server.get("/v1/status")
+    attempted, applied = platform["revision_attempted"], platform["revision_applied"]
+    if not _is_good(sync) or sync["revision"] != attempted or attempted == applied:
+        return ""
+    since = f"what all follow is {short(applied)}" if applied else "nothing is followed by all yet"
+    mark = paint("✗", "red")
+    return f"{mark} {short(attempted)} is not applied everywhere, {since}: `reconciler status` says what failed before"
 
 
 def _is_good(sync: dict[str, Any]) -> bool:

@@ -8,7 +8,7 @@ awake.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -34,6 +34,7 @@ from reconciler.model.plan import Action, Running, Verb, decide, in_order, plan
 from reconciler.model.status import ActionStatus
 from reconciler.source.followed import Source
 from reconciler.source.tree import Tree
+from reconciler.store.journal import Transaction
 from reconciler.store.rows import SyncRow
 from reconciler.store.unusable import StoreUnusable
 from reconciler.worker.zygote import Zygotes
@@ -80,9 +81,10 @@ class Loop:
         self._under_way: set[SyncId] = set()
         cron.give_way(lambda: bool(self._under_way) or self.triggers.is_asked)
 
-    def restore(self, returned: Iterable[Returned], memories: dict[ServiceName, Memory]) -> None:
+    def restore(self, returned: Iterable[Returned], memories: dict[ServiceName, Memory], applied: str | None) -> None:
         """Begin with what a former control left running, and what it knew."""
         self._memories = memories
+        self.seen = Seen(applied=applied)
         for one in returned:
             lane = self._lane(one.live.recipe.service, one.live.recipe.prefix)
             lane.account.report = one.report
@@ -303,7 +305,7 @@ class Loop:
             ]
         )
         state = _state(told, meant={action.service for action in actions if action.meant})
-        if state == "done" and self._is_newest(request):
+        if state == "done" and self._is_newest(request) and not await self._is_any_behind(work):
             self.seen = replace(self.seen, applied=str(reading.revision))
         kept = len(reading.wishes) - sum(1 for one in told if one.service in reading.wishes)
         passed_by = _passed_by(reading)
@@ -311,6 +313,12 @@ class Loop:
             request, state, watch, revision=str(reading.revision), message=passed_by, actions=told, kept=kept
         )
         await self._upkeep.tidy(work.keys())
+
+    async def _is_any_behind(self, done: Collection[ServiceName]) -> bool:
+        """Whether something but these stays as it is against the wish of git, since it failed before."""
+        troubled = [name for name, lane in self.lanes.items() if lane.account.trouble is not None and name not in done]
+        plans = [self._plan_of(name, self.lanes[name]) async for name in unhurried(troubled) if name in self.lanes]
+        return any(action.verb is not Verb.KEEP and not action.meant for action in plans)
 
     def _look_back(self, name: ServiceName) -> None:
         """Work on a service has ended: has it become what git asks for by now?"""
@@ -380,26 +388,29 @@ class Loop:
         actions: tuple[ActionStatus, ...] = (),
         kept: int = 0,
     ) -> None:
+        end = partial(
+            _write_end,
+            sync=request.sync,
+            state=state,
+            at=datetime.now(UTC),
+            message=message,
+            actions=[one.model_dump(mode="json") for one in actions],
+            kept=kept,
+            phases=[phase.model_dump(mode="json") for phase in watch.phases],
+        )
         try:
-            await self._journal.finish_sync(
-                request.sync,
-                state,
-                datetime.now(UTC),
-                message=message,
-                actions=[one.model_dump(mode="json") for one in actions],
-                kept=kept,
-                phases=[phase.model_dump(mode="json") for phase in watch.phases],
-            )
-            row = await self._journal.sync(request.sync)
+            await self._write_down(request, end)
         except StoreUnusable:
             log.exception("a sync could not be written down", extra={"sync": request.sync})
-        else:
-            self.last_sync = row if self._is_newest(request) else self.last_sync
         seconds = sum(phase.seconds for phase in watch.phases if phase.service is None)
         told: dict[str, Any] = {"state": state, "seconds": seconds, "phases": in_seconds(watch.phases)}
         told.update(Counter(one.outcome for one in actions))
         self._feed.happened(Kind.SYNC_FINISHED, message or state, sync=request.sync, revision=revision, data=told)
         self.first_sync_finished.set()
+
+    async def _write_down(self, request: Request, end: Callable[..., SyncRow | None]) -> None:
+        row = await self._journal.write(partial(end, seen=self.seen))
+        self.last_sync = row if self._is_newest(request) else self.last_sync
 
     def _depart(self, lane: Lane) -> None:
         """It is no service any more, and its last worker may still be finishing something."""
@@ -434,6 +445,20 @@ class Loop:
                 await asyncio.sleep(STORE_RETRY)
             else:
                 return
+
+
+def _write_end(
+    entries: Transaction,
+    *,
+    sync: SyncId,
+    state: Literal["done", "failed", "superseded"],
+    seen: Seen,
+    at: datetime,
+    **end: Any,
+) -> SyncRow | None:
+    entries.finish_sync(sync, state, at, **end)
+    entries.set_source(seen.attempted, seen.applied, at)
+    return entries.sync(sync)
 
 
 def _why_held(lane: Lane, wish: Wish | None) -> Failure | None:
