@@ -25,6 +25,8 @@ from reconciler.log import configure, keep
 
 DESCRIPTORS_PER_WORKER: Final = 3
 SPARE_DESCRIPTORS: Final = 32
+QUEUE_SHARE: Final = 8
+"""What waits for one worker may be so small a part of what the kernel lets be under way for all."""
 LOOK_AROUND: Final = 0.05
 USUAL: Final = Patience()
 
@@ -56,6 +58,7 @@ class Gateway:
             self._counts,
             self._aside,
             has_room=self._has_room_to_take_back,
+            queue=self._descriptors // QUEUE_SHARE,
             port=self._listener.port,
         )
         self._connections = self._services.connections

@@ -32,6 +32,7 @@ LOAD_OF_ALL: Final = 64 * 1024 * 1024
 """So many bytes that workers had read are held for one worker, and for all; what lies in their channels waits."""
 RETURNS_IN_A_ROW: Final = 64
 NEXT_RETURN: Final = 0.1
+NEXT_SENDING: Final = 0.05
 NEXT_MEETING: Final = 0.25
 """A worker of a route that could not be attached is tried again for as long as the route names it."""
 QUEUE_LOOKS: Final = 10
@@ -72,14 +73,17 @@ class Services:
         aside: Aside,
         *,
         has_room: Callable[[], bool],
+        queue: int,
         port: int | None,
     ) -> None:
+        """About `queue` connections may wait for one worker."""
         self.connections = Connections(loop, patience, counts, self.place, aside)
         self._aside = aside
         self._loop = loop
         self._patience = patience
         self._counts = counts
         self._has_room = has_room
+        self._queue = queue
         self._port = port
         self._mount = b"/"
         self._former_mounts: frozenset[bytes] = frozenset()
@@ -90,6 +94,7 @@ class Services:
         self._parked: dict[bytes, deque[Connection]] = {}
         self._parking = loop.deadlines(patience.park, self._park_is_over)
         self._crowded = loop.deadlines(NEXT_RETURN, self._watch_channel)
+        self._unsent = loop.deadlines(NEXT_SENDING, self._try_again)
         self._queues = loop.deadlines(patience.park / QUEUE_LOOKS, self._look_at_queue)
         self._leaving: set[Worker] = set()
         """Let go of, with something left in their channels."""
@@ -177,7 +182,7 @@ class Services:
             self._retry(prefix)
 
     def _meet(self, address: WorkerAddress) -> Worker:
-        worker = Worker(address, self._aside)
+        worker = Worker(address, self._aside, self._queue)
         self._workers[address] = worker
         self._loop.watch(worker.control.fileno(), functools.partial(self._hear, worker))
         self._loop.watch(worker.channel.fileno(), functools.partial(self._channel_moves, worker))
@@ -228,7 +233,10 @@ class Services:
             self.connections.drop(connection)
             return True
         if not taken:
-            self._watch_channel(worker)
+            if worker.is_crowded:
+                self._unsent.start(worker)
+            else:
+                self._watch_channel(worker)
             return False
         self._counts.handed += 1
         if worker not in self._queues:
@@ -303,14 +311,18 @@ class Services:
 
     def _channel_moves(self, worker: Worker, events: int) -> None:
         if events & WRITE:
-            worker.full = False
+            worker.try_again()
             self._watch_channel(worker)
             self._retry_services_of(worker)
         if events & READ:
             self._receive_from(worker)
 
+    def _try_again(self, worker: Worker) -> None:
+        worker.try_again()
+        self._retry_services_of(worker)
+
     def _watch_channel(self, worker: Worker) -> None:
-        events = READ | WRITE if worker.full else READ
+        events = READ | WRITE if worker.full and not worker.is_crowded else READ
         self._loop.watch(worker.channel.fileno(), functools.partial(self._channel_moves, worker), events)
 
     def _receive_from(self, worker: Worker) -> None:
@@ -361,6 +373,7 @@ class Services:
         self._queues.stop(worker)
         self._crowded.stop(worker)
         self._emptying.stop(worker)
+        self._unsent.stop(worker)
         self._loop.forget(worker.control.fileno())
         self._loop.forget(worker.channel.fileno())
         for prefix, route in self._routes.items():

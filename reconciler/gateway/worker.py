@@ -17,12 +17,14 @@ from reconciler.gateway.aside import Aside
 from reconciler.gateway.connection import Load
 from reconciler.gateway.table import WorkerAddress
 from reconciler.inside.passing import (
+    CROWDED,
     MOST_DESCRIPTORS,
     channel_pair,
     descriptors_in,
     oldest_wait,
     receive_connection,
     send_connection,
+    shorten_queue,
 )
 
 LINE_LIMIT: Final = 256 * 1024
@@ -30,8 +32,8 @@ _UNWILLING: Final = frozenset(("draining", "failed", "stopped"))
 
 
 class Worker:
-    def __init__(self, address: WorkerAddress, aside: Aside) -> None:
-        """Attach to the worker; an `OSError` says that it is not there."""
+    def __init__(self, address: WorkerAddress, aside: Aside, queue: int) -> None:
+        """Attach, and let about `queue` connections wait for it; an `OSError` says that the worker is not there."""
         self.address = address
         self.willing = True
         """It may receive connections, as far as it says itself."""
@@ -39,6 +41,8 @@ class Worker:
         self.is_probed = False
         """In its queue is nothing but a connection that is nobody's."""
         self.full = False
+        self.is_crowded = False
+        """Full as all are: too much is under way, and its channel would call itself writable all the while."""
         self.load = Load()
         """What the connections that it gave back have brought along."""
         self._incoming = b""
@@ -48,6 +52,7 @@ class Worker:
             self.control.setblocking(False)
             self.control.connect(address.socket)
             self.channel, self._far_end = channel_pair()
+            shorten_queue(self.channel, queue)
             self._attach()
         except OSError:
             self.control.close()
@@ -70,10 +75,14 @@ class Worker:
         """Whether the channel took it. What is sent is in the channel for good: the sender may close its copy."""
         try:
             hand_over(self.channel)
-        except BlockingIOError:
+        except BlockingIOError as full:
             self.full = True
+            self.is_crowded = full.errno in CROWDED
             return False
         return True
+
+    def try_again(self) -> None:
+        self.full = self.is_crowded = False
 
     def probe(self) -> None:
         """Send it a connection that has ended: it only has to take it."""

@@ -29,6 +29,8 @@ _IN_FILE: Final = 2
 _HEADER: Final = struct.Struct("=Bd")
 _LENGTH: Final = struct.Struct("=Q")
 _PACKET_LIMIT: Final = _HEADER.size + INLINE_LIMIT
+_PACKET_IN_KERNEL: Final = 768
+_LEAST_BUFFER: Final = 24 * 1024
 _DESCRIPTOR: Final = struct.calcsize("i")
 MOST_DESCRIPTORS: Final = socket.CMSG_SPACE(253 * _DESCRIPTOR)
 """Room for as many as Linux lets travel together. It closes what finds no room itself, and waits if that lingers."""
@@ -50,6 +52,13 @@ def channel_pair() -> tuple[socket.socket, socket.socket]:
         end.setblocking(False)
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     return ends
+
+
+def shorten_queue(channel: socket.socket, connections: int) -> None:
+    """Let about so many wait in what this end sends; a few dozen always may, since one with much unread has to fit."""
+    room = max(_LEAST_BUFFER, connections * _PACKET_IN_KERNEL // 2)  # Linux doubles it
+    if room < SEND_BUFFER:
+        channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room)
 
 
 def send_connection(channel: socket.socket, fd: int, unread: bytes) -> None:

@@ -31,8 +31,9 @@ _numbers = itertools.count(1)
 class Gateway:
     """A real gateway process on a listening socket that outlives it."""
 
-    def __init__(self, *flags: str, descriptors: int | None = None) -> None:
+    def __init__(self, *flags: str, descriptors: int | None = None, rights: bool = True) -> None:
         self._flags = flags
+        self._has_rights = rights
         self._descriptor_limit = descriptors
         self.run = Path(tempfile.mkdtemp(prefix="gw-"))
         self.listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
@@ -47,6 +48,8 @@ class Gateway:
     def start_process(self) -> None:
         command = [sys.executable, "-m", "reconciler.gateway", "--run", str(self.run)]
         command += ["--listen-fd", str(self.listening.fileno()), "--lifeline-fd", str(self._lifeline), *self._flags]
+        if not self._has_rights and os.geteuid() == 0:
+            command = ["setpriv", "--bounding-set=-sys_resource,-sys_admin", "--inh-caps=-all", *command]
         if self._descriptor_limit is not None:
             command = ["prlimit", f"--nofile={self._descriptor_limit}", *command]
         (self.run / "gateway.sock").unlink(missing_ok=True)
