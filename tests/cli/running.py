@@ -22,7 +22,7 @@ from tests.api.platform import Still
 from tests.waiting import until_sync
 
 ROOT = Path(__file__).parent.parent.parent
-OURS = ("RECONCILER_", "NO_COLOR", "COLUMNS")
+OURS = ("RECONCILER_", "NO_COLOR", "COLUMNS", "LINES")
 
 
 @dataclass(frozen=True)

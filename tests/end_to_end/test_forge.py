@@ -86,13 +86,13 @@ def test_every_commit_gets_its_statuses(told: Platform, github: GitHub) -> None:
     assert github.latest(broken)["reconciler/tasks"][1].startswith("ImportFailed: ModuleNotFoundError")
     assert len(github.deployments) == 2, "what failed was never deployed"
 
-    assert is_as_shown(received(github, broken), shown("fails")), received(github, broken)
+    until_sync(lambda: is_as_shown(received(github, broken), shown("fails")), what="all that the page shows")
 
     good_one = told.commit(service("tasks", "2"))
     told.sync()
     until_sync(lambda: latest(github, good_one).get("reconciler/sync") == "success", what="the good commit's statuses")
     until_sync(lambda: active(github) >= {good_one}, what="its deployment")
-    assert is_as_shown(received(github, good_one), shown("deploys")), received(github, good_one)
+    until_sync(lambda: is_as_shown(received(github, good_one), shown("deploys")), what="all that the page shows")
 
     github.refusals = [(502, {}, {}), (429, {"retry-after": "0"}, {"message": "slow down"})]
     mended = told.commit(service("tasks", "3"))

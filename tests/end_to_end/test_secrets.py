@@ -1,7 +1,6 @@
 """Secrets from a terminal to a service that serves: set, used, changed, removed, lost and found; and shown nowhere."""
 
 import base64
-import contextlib
 import hashlib
 import json
 import os
@@ -12,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from fastapi.routing import APIRoute
 
@@ -338,12 +336,9 @@ def test_a_service_that_tells_its_secret_everywhere_is_told_of_without_it(
 
 
 def told(platform: Platform, path: str) -> bytes:
-    """The answer, or as much of it as comes within a moment, for what never ends."""
+    """The answer; of what never ends, all until the last that was planted."""
     content = b""
-    with (
-        contextlib.suppress(httpx.ReadTimeout),
-        platform.control.stream("GET", path, headers={"Last-Event-ID": "0"}, timeout=1) as answer,
-    ):
+    with platform.control.stream("GET", path, headers={"Last-Event-ID": "0"}) as answer:
         for part in answer.iter_raw():
             content += part
             if path == "/v1/events" and b"teller" in content:
