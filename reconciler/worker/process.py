@@ -23,7 +23,7 @@ from reconciler.model.run import Outcome, RunState
 from reconciler.model.status import WorkerState
 from reconciler.model.watch import Answers
 from reconciler.worker.exit import Exit
-from reconciler.worker.lines import Lines, Message
+from reconciler.worker.lines import Lines, Message, Patience
 from reconciler.worker.served import NOTHING, InHand, Served, number
 from reconciler.worker.spec import WorkerSockets
 from reconciler.worker.zygote import Forked, Zygote
@@ -38,6 +38,10 @@ FAREWELL = 6.0
 """A worker hangs up before it runs what its service registered for the end; its own limit for that is shorter."""
 GRACE = 15.0
 """What a worker may take beyond its drain for its own shutdown, before it is killed."""
+
+
+UNCLAIMED = 50
+"""Outcomes of calls that nobody has asked for yet: as many as a worker tells to one that connects later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,13 +249,16 @@ class Worker:
         await self._end(zygote)
 
     async def _read(self, lines: Lines) -> None:
-        async for message in lines.messages():
+        patience = Patience()
+        async for message in lines.messages(patience):
             try:
                 self._take(message)
             except Exception as odd:
                 log.warning("a worker says odd things and is cut off", extra={"worker": self.id, "error": repr(odd)})
                 return
             self._told.set()
+        if patience.is_over:
+            log.warning("a worker talks without end and is cut off", extra={"worker": self.id})
 
     async def _end(self, zygote: Zygote | None) -> None:
         if self.state != "failed":
@@ -303,6 +310,13 @@ class Worker:
                 outcome = self._outcome(str(message["run"]))
                 if not outcome.done():
                     outcome.set_result(_outcome_of(message))
+                self._drop_unclaimed()
+
+    def _drop_unclaimed(self) -> None:
+        """Outcomes wait for somebody who asks, and not all of them were asked for."""
+        told = [run for run, outcome in self._called.items() if outcome.done()]
+        for run in told[:-UNCLAIMED]:
+            del self._called[run]
 
     def _enter(self, message: Message) -> None:
         match message.get("state"):
