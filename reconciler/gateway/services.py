@@ -33,6 +33,7 @@ LOAD_OF_ALL: Final = 64 * 1024 * 1024
 RETURNS_IN_A_ROW: Final = 64
 NEXT_RETURN: Final = 0.1
 NEXT_SENDING: Final = 0.05
+NEXT_HEARING: Final = 0.01
 NEXT_MEETING: Final = 0.25
 """A worker of a route that could not be attached is tried again for as long as the route names it."""
 QUEUE_LOOKS: Final = 10
@@ -94,6 +95,7 @@ class Services:
         self._parked: dict[bytes, deque[Connection]] = {}
         self._parking = loop.deadlines(patience.park, self._park_is_over)
         self._crowded = loop.deadlines(NEXT_RETURN, self._watch_channel)
+        self._talkative = loop.deadlines(NEXT_HEARING, self._listen_to)
         self._unsent = loop.deadlines(NEXT_SENDING, self._try_again)
         self._queues = loop.deadlines(patience.park / QUEUE_LOOKS, self._look_at_queue)
         self._leaving: set[Worker] = set()
@@ -184,7 +186,7 @@ class Services:
     def _meet(self, address: WorkerAddress) -> Worker:
         worker = Worker(address, self._aside, self._queue)
         self._workers[address] = worker
-        self._loop.watch(worker.control.fileno(), functools.partial(self._hear, worker))
+        self._listen_to(worker)
         self._loop.watch(worker.channel.fileno(), functools.partial(self._channel_moves, worker))
         return worker
 
@@ -282,6 +284,9 @@ class Services:
 
     # --- workers ---
 
+    def _listen_to(self, worker: Worker) -> None:
+        self._loop.watch(worker.control.fileno(), functools.partial(self._hear, worker))
+
     def _hear(self, worker: Worker, _: int) -> None:
         was_willing = worker.willing
         try:
@@ -291,7 +296,11 @@ class Services:
             alive = False
         if not alive:
             self._let_go(worker)
-        elif was_willing and not worker.willing:
+            return
+        if worker.says_more:
+            self._loop.forget(worker.control.fileno())
+            self._talkative.start(worker)
+        if was_willing and not worker.willing:
             # It has looked at its channel for the last time: what was sent since would wait for its end.
             self._empty(worker)
 
@@ -374,6 +383,7 @@ class Services:
         self._crowded.stop(worker)
         self._emptying.stop(worker)
         self._unsent.stop(worker)
+        self._talkative.stop(worker)
         self._loop.forget(worker.control.fileno())
         self._loop.forget(worker.channel.fileno())
         for prefix, route in self._routes.items():

@@ -28,6 +28,8 @@ from reconciler.inside.passing import (
 )
 
 LINE_LIMIT: Final = 256 * 1024
+HEARD_AT_ONCE: Final = 2 * 1024
+"""Some twenty usual messages. A worker says few things in its life, and others wait while it is listened to."""
 _UNWILLING: Final = frozenset(("draining", "failed", "stopped"))
 
 
@@ -43,6 +45,8 @@ class Worker:
         self.full = False
         self.is_crowded = False
         """Full as all are: too much is under way, and its channel would call itself writable all the while."""
+        self.says_more = False
+        """There was more to hear than is heard at once."""
         self.load = Load()
         """What the connections that it gave back have brought along."""
         self._incoming = b""
@@ -110,7 +114,7 @@ class Worker:
     def hear(self) -> bool:
         """Read what the worker says of itself; False at the end of it, which is the end of the worker."""
         try:
-            chunk, passed, _, _ = self.control.recvmsg(64 * 1024, MOST_DESCRIPTORS)
+            chunk, passed, _, _ = self.control.recvmsg(HEARD_AT_ONCE, MOST_DESCRIPTORS)
         except BlockingIOError:
             return True
         except OSError:
@@ -119,6 +123,7 @@ class Worker:
             for fd in fds:
                 self._aside.close(fd)
             raise ValueError("a worker passes descriptors where it is to speak")
+        self.says_more = len(chunk) == HEARD_AT_ONCE
         *lines, self._incoming = (self._incoming + chunk).split(b"\n")
         for line in lines:
             self._note(_message(line))

@@ -6,6 +6,7 @@ import os
 import random
 import socket
 import struct
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -281,6 +282,35 @@ def test_a_worker_that_talks_nonsense_is_let_go_alone(hostile: Callable[[Worker]
         _stats(gateway, "workers", 1)
         until_sync(lambda: gateway.descriptors == before, what="everything of it to be closed")
         assert gateway.get("/api/tasks").status == 200
+
+
+def test_a_worker_that_talks_without_end_is_heard_a_little_at_a_time() -> None:
+    with Gateway("--park-deadline", "1") as gateway, Worker(gateway.run, "talks") as talkative:
+        gateway.control.table({"/api/talks": live("talks", talkative), "/api/empty": live("empty")})
+        with _talking(talkative):
+            before = gateway.processor_seconds
+            assert gateway.get("/api/empty").status == 503, "after a second"
+            used = gateway.processor_seconds - before
+            assert used < 0.5
+            assert gateway.get("/api/talks").status == 200, "and it is still trusted"
+        talkative.say({"op": "state", "state": "draining"})
+        until_sync(lambda: gateway.get("/api/talks").status == 503, what="it to be heard to the end")
+
+
+@contextlib.contextmanager
+def _talking(worker: Worker) -> Iterator[None]:
+    control = until_sync(lambda: worker.controls, what="the gateway to attach")[0]
+    over = threading.Event()
+
+    def talk() -> None:
+        while not over.is_set():
+            control.sendall(b"{}\n" * 5_000)
+
+    talking = threading.Thread(target=talk)
+    talking.start()
+    yield
+    over.set()
+    talking.join()
 
 
 def test_a_descriptor_that_is_no_connection_of_ours_is_closed_and_counted() -> None:
