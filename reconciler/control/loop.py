@@ -259,9 +259,9 @@ class Loop:
         return lane.pursue(Order(wish, open_tree, request.sync, after))
 
     def _follows_git(self, name: ServiceName, reading: Reading) -> bool:
-        """Whether what serves is what git asks for. A service that is not there keeps nobody waiting."""
+        """Whether what serves is what git asks for. One that is not there, or suspended, keeps nobody waiting."""
         wish, lane = reading.wishes.get(name), self.lanes.get(name)
-        if wish is None or lane is None or lane.account.suspended:
+        if wish is None or lane is None or lane.account.suspended or lane.account.word.suspended is not None:
             return True
         live = lane.stage.live
         return isinstance(wish, Wanted) and live is not None and live.ingredients == wish.ingredients

@@ -203,6 +203,16 @@ def test_a_dependent_waits_for_what_it_depends_on(shared: Platform, brake: Path)
     assert shared.condition("atop")["status"] == "True"
 
 
+def test_a_dependency_that_a_person_suspended_keeps_nobody_waiting(shared: Platform) -> None:
+    atop = {"manifest": "depends_on: [paused]\n"}
+    shared.deploy({**service("paused"), **service("goes-on", **atop)})
+    shared.control.post("/v1/services/paused/suspend").raise_for_status()
+    told = shared.deploy({**service("paused", "2"), **service("goes-on", "2", **atop)})
+    assert told["state"] == "done", told
+    assert (shared.version("paused"), shared.version("goes-on")) == ("1", "2")
+    shared.control.post("/v1/services/paused/resume").raise_for_status()
+
+
 # What goes
 
 
