@@ -199,13 +199,22 @@ class Remains:
         past = tuple(map(Past.of, await self.journal.releases_before(row.service, row.id)))
         newest = await self.journal.releases(row.service, limit=REPORTS_SEARCHED)
         returned = Returned(live, past, newest_report((*newest.items, row)))
-        crew.adopt(workers, slots)
+        kept = _longest_ready(workers, recipe.replicas)
+        for worker in workers:
+            if worker not in kept:
+                # Of a restart that was under way: it was to take the place of another.
+                self._send_away(worker)
+        crew.adopt(kept, slots)
         log.info("taken over" if workers else "starts again", extra={"service": row.service, "release": row.id})
         return returned
 
 
 class Missing(Exception):
     """Something on disk that a release needs."""
+
+
+def _longest_ready(workers: Iterable[Worker], replicas: int) -> list[Worker]:
+    return sorted(workers, key=lambda worker: (worker.state != "ready", worker.started_at))[:replicas]
 
 
 def _check_that_it_can_start(spec: ReleaseSpec) -> None:

@@ -1,8 +1,13 @@
 """What changed while no control looked: the next one finds it out by itself, and leaves nothing over."""
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 from tests.end_to_end.platform import Platform, command, eventually
+from tests.end_to_end.processes import ROLES
 from tests.end_to_end.repository import Files
 from tests.end_to_end.samples import service
+from tests.waiting import until_sync
 
 
 def control_dies_before(shared: Platform, files: Files) -> None:
@@ -19,6 +24,29 @@ def test_a_service_that_git_dropped_while_control_was_down_is_unmounted(shared: 
     assert shared.version("gone") == 404
     assert shared.control.get("/v1/services/gone").status_code == 404
     assert shared.version("steady") == "1"
+
+
+def test_a_restart_that_control_did_not_live_to_finish_leaves_no_worker_too_many(
+    shared: Platform, tmp_path: Path
+) -> None:
+    brake = tmp_path / "brake"
+    waits = f"\n\nimport pathlib\nimport time\n\nwhile pathlib.Path({str(brake)!r}).exists():\n    time.sleep(0.01)\n"
+    shared.deploy(service("fresh", also=waits))
+    worker = shared.worker("fresh")
+    others = {process.pid for process in shared.family()}
+    brake.touch()
+    with ThreadPoolExecutor(1) as person:
+        person.submit(command, "restart", "fresh", data=shared.data)
+        started = until_sync(lambda: forked(shared) - others, what="the worker that is to take over")
+        control_dies_before(shared, {})
+    assert shared.worker("fresh") == worker, "and no other beside it"
+    brake.unlink()
+    until_sync(lambda: not started & forked(shared), what="the end of the other one")
+    assert shared.version("fresh") == "1"
+
+
+def forked(platform: Platform) -> set[int]:
+    return {process.pid for process in platform.family() if ROLES["zygote"] in process.command}
 
 
 def test_a_revision_is_applied_when_everything_follows_it_and_stays_so_for_the_next_control(shared: Platform) -> None:
