@@ -8,7 +8,8 @@ awake.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -401,7 +402,8 @@ class Loop:
         try:
             await self._write_down(request, end)
         except StoreUnusable:
-            log.exception("a sync could not be written down", extra={"sync": request.sync})
+            log.exception("a sync could not be written down yet", extra={"sync": request.sync})
+            self._spawn(self._persist(request, end))
         seconds = sum(phase.seconds for phase in watch.phases if phase.service is None)
         told: dict[str, Any] = {"state": state, "seconds": seconds, "phases": in_seconds(watch.phases)}
         told.update(Counter(one.outcome for one in actions))
@@ -412,12 +414,18 @@ class Loop:
         row = await self._journal.write(partial(end, seen=self.seen))
         self.last_sync = row if self._is_newest(request) else self.last_sync
 
+    async def _persist(self, request: Request, end: Callable[..., SyncRow | None]) -> None:
+        """Whoever waits for this sync asks the journal, and would wait for ever."""
+        while True:
+            await asyncio.sleep(STORE_RETRY)
+            with suppress(StoreUnusable):
+                await self._write_down(request, end)
+                return
+
     def _depart(self, lane: Lane) -> None:
         """It is no service any more, and its last worker may still be finishing something."""
         self._departing.add(lane)
-        task = asyncio.create_task(self._see_off(lane))
-        self._concluding.add(task)
-        task.add_done_callback(self._concluding.discard)
+        self._spawn(self._see_off(lane))
 
     async def _see_off(self, lane: Lane) -> None:
         await lane.settle()
@@ -433,7 +441,10 @@ class Loop:
         self._memories = {name: replace(memory, failed={}) for name, memory in self._memories.items()}
 
     def _ask_to_retry(self) -> None:
-        task = asyncio.create_task(self._retry())
+        self._spawn(self._retry())
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
         self._concluding.add(task)
         task.add_done_callback(self._concluding.discard)
 
