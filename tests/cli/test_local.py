@@ -151,3 +151,14 @@ def test_doctor_looks_at_everything(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
     for word in ("python", "git", "uv", "sqlite", "open files", "disk", "port"):
         assert f"  {word} " in done.stdout
+
+
+def test_doctor_does_not_promise_more_than_there_is(tmp_path: Path) -> None:
+    done = reconciler("doctor", "--port", "0", "--control-port", "0", cwd=tmp_path)
+    lines = done.stdout.splitlines()
+    (isolation,) = [line for line in lines if "  isolation " in line]
+    assert isolation.lstrip().startswith("!"), isolation
+    assert "the admin token" in " ".join(done.stdout.split())
+    assert "landlock" not in done.stdout
+    (user,) = [line for line in lines if "  user " in line]
+    assert user.lstrip().startswith("!") is (os.geteuid() == 0), user
