@@ -124,6 +124,8 @@ class Gate:
                 files=[posixpath.relpath(file, folder) for file in suites.pytest_files],
                 base_url=f"http://{LOOPBACK}:{port}{spec.prefix}",
                 environ=environ,
+                open_files=spec.limits.files,
+                memory=spec.limits.memory,
                 shown=folder,
             )
             slow = await run_pytest(run, target, redact=self.veil.text)

@@ -27,9 +27,9 @@ def main() -> None:
     folder = Path(__file__).resolve().parent
     sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != folder]
     load_package(folder)
-    if sys.argv[1:2] != ["zygote"]:
+    if sys.argv[1:2] not in (["zygote"], ["tester"]):
         sys.exit("usage: python -I reconciler/inside zygote --socket S --lifeline-fd L --log FILE")
-    importlib.import_module(f"{PRIVATE_NAME}.zygote").main(sys.argv[2:])
+    importlib.import_module(f"{PRIVATE_NAME}.{sys.argv[1]}").main(sys.argv[2:])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Pytest files of a service as a slower gate: run in the service's own environment, told as a report like any other.
 
 They reach the candidate through `RECONCILER_BASE_URL`, a loopback address that control gives. The process is bounded
-in time and output and is killed with everything it started; its environment holds nothing of this process.
+in time and output and is killed with everything it started; it is closed as a worker is, with the limits of the
+service, and its environment holds nothing of this process.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from reconciler.suite.surroundings import surroundings
 from reconciler.suite.target import Target
 from reconciler.suite.telling import Redact, identity
 
+INSIDE: Final = Path(__file__).parent.parent / "inside"
 SECONDS: Final = 60.0
 LARGEST_RESULT: Final = 4 << 20
 LONGEST_OUTPUT: Final = 4_000
@@ -47,6 +49,9 @@ class PytestRun:
     seconds: float = SECONDS
     shown: str = ""
     """What stands before a file's name in the repository: `services/tasks`."""
+    open_files: int | None = None
+    """The service's own limits; memory in bytes."""
+    memory: int | None = None
 
 
 async def run_pytest(run: PytestRun, target: Target, *, redact: Redact = identity) -> Report:
@@ -61,7 +66,17 @@ async def run_pytest(run: PytestRun, target: Target, *, redact: Redact = identit
 
 async def _execute(run: PytestRun, result: Path, place: Path) -> tuple[int | None, str]:
     """Exit status (None when time ran out) and the end of the output."""
-    words = [str(run.python), "-m", "pytest", *OPTIONS, f"--junitxml={result}", "--rootdir=.", *run.files]
+    limits = (str(run.open_files or 0), str(run.memory or 0))
+    words = [
+        str(run.python),
+        str(INSIDE),
+        "tester",
+        *limits,
+        *OPTIONS,
+        f"--junitxml={result}",
+        "--rootdir=.",
+        *run.files,
+    ]
     output = place / "output"
     with output.open("wb") as stream:
         process = await asyncio.create_subprocess_exec(

@@ -69,6 +69,26 @@ def test_each_test_is_a_case(tmp_path: Path, base_url: str) -> None:
     assert "s3cr3t" not in str(report.to_json())
 
 
+CLOSED = """
+    import pathlib, resource
+
+    def test_it_is_closed_and_limited():
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (300, 300)
+        assert resource.getrlimit(resource.RLIMIT_DATA)[0] < 1 << 30
+        assert resource.getrlimit(resource.RLIMIT_CORE) == (0, 0)
+        status = pathlib.Path("/proc/self/status")
+        assert not status.exists() or "NoNewPrivs:\\t1" in status.read_text()
+"""
+
+
+def test_it_runs_within_the_limits_of_the_service(tmp_path: Path, base_url: str) -> None:
+    (tmp_path / "test_tasks.py").write_text(dedent(CLOSED))
+    files = ["test_tasks.py"]
+    run = PytestRun(Path(sys.executable), tmp_path, files, base_url, open_files=300, memory=64 << 20)
+    report = asyncio.run(run_pytest(run, TARGET))
+    assert report.verdict is Verdict.PASSED, report.summary
+
+
 def test_all_passed_is_passed(tmp_path: Path, base_url: str) -> None:
     assert ran(tmp_path, "def test_a():\n    pass\n", base_url).verdict is Verdict.PASSED
 
