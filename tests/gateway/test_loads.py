@@ -2,7 +2,7 @@
 
 import contextlib
 
-from reconciler.gateway.services import LOAD_OF_ONE
+from reconciler.gateway.returns import LOAD_OF_ONE
 from tests.gateway.neighbours import Gateway, Worker, count, get, live, request, serving
 from tests.waiting import until_sync
 
