@@ -17,12 +17,13 @@ from reconciler.control.boot import REPORTS_SEARCHED, newest_report
 from reconciler.control.commits import Commits
 from reconciler.control.cron import Cron
 from reconciler.control.cron.status import job_status, run_status
+from reconciler.control.fleet import Seen
 from reconciler.control.folders import Folders
 from reconciler.control.history import History, commit_status, event_status, sync_status
 from reconciler.control.inbox import Inbox
 from reconciler.control.lane import Lane
 from reconciler.control.live import Live
-from reconciler.control.loop import Loop, Seen
+from reconciler.control.loop import Loop
 from reconciler.control.metrics import Scrape
 from reconciler.control.narration import Until
 from reconciler.control.planning import Planner, contract_of, problem_status
