@@ -90,4 +90,5 @@ def environment_of_its_own(folder: Path) -> Path:
 
 
 def git(folder: Path, *words: str) -> None:
-    subprocess.run(["git", *words], cwd=folder, env=AUTHOR, check=True, timeout=60)
+    # Without a timeout: with one, Python looks whether it has ended after 15, 31 and 63 ms.
+    subprocess.run(["git", *words], cwd=folder, env=AUTHOR, check=True)
