@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 
 from reconciler.control.cron.alarm import Key
-from reconciler.control.cron.book import Book
+from reconciler.control.cron.book import STORE_RETRY, Book
 from reconciler.control.cron.duty import Duty
 from reconciler.control.cron.performance import NotBegun, Perform
 from reconciler.control.cron.telling import Standing, tell_end
@@ -32,7 +32,6 @@ TURN = 0.05
 """A run keeps the others of its second waiting until it is done, for so long at the most."""
 GIVES_WAY = 0.02
 """Seconds for which a run lets a release that is under way go first; then it begins, and does not wait for its end."""
-STORE_RETRY = 5.0
 SETTLES_WITHIN = 10.0
 LAST_WORDS = 2.0
 GONE = "the service has no such job any more"

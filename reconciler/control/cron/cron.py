@@ -17,7 +17,8 @@ from itertools import islice, zip_longest
 
 from reconciler.control.account import Account
 from reconciler.control.cron.alarm import Alarm, Key
-from reconciler.control.cron.course import GONE, STORE_RETRY, Course, Roster
+from reconciler.control.cron.book import STORE_RETRY
+from reconciler.control.cron.course import GONE, Course, Roster
 from reconciler.control.cron.duty import OUTCOMES_KEPT, Duty
 from reconciler.control.cron.performance import Perform, perform
 from reconciler.control.cron.telling import Standing, tell_missed
