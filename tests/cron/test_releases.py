@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 
 from reconciler.model.run import RunState
-from tests.cron.simulation import EACH_HOUR, EACH_MINUTE, HOUR, MINUTE, TASKS, World, play
+from tests.cron.simulation import EACH_HOUR, EACH_MINUTE, HOUR, MINUTE, TASKS, Control, World, play
 from tests.cron.test_timetable import job
 from tests.waiting import until
 
@@ -78,14 +78,19 @@ def test_nothing_runs_for_a_service_that_is_gone(world: World) -> None:
     play(world, scenario)
 
 
+async def comes_due_while_its_release_leaves(world: World, control: Control) -> None:
+    """Nobody can be asked for the run, and the next release is about to be followed."""
+    world.leaving = "tasks-1"
+    world.clock.passes(MINUTE)
+    await control.cron.look((TASKS, "tidy"))
+    await until(lambda: control.duty().running is not None, what="a run that nobody can be asked for")
+    world.release = "tasks-2"
+
+
 def test_what_the_old_release_was_not_asked_for_yet_the_new_one_does(world: World) -> None:
     async def scenario(world: World) -> None:
         async with world.control(EACH_MINUTE) as control:
-            world.leaving = "tasks-1"
-            world.clock.passes(MINUTE)
-            await control.cron.look((TASKS, "tidy"))
-            await until(lambda: control.duty().running is not None, what="a run that nobody can be asked for")
-            world.release = "tasks-2"
+            await comes_due_while_its_release_leaves(world, control)
             control.follow(EACH_MINUTE)
             await control.settled()
             assert world.done == [("20 12:01", "tasks-2")]
@@ -98,11 +103,7 @@ def test_what_the_old_release_was_not_asked_for_yet_the_new_one_does(world: Worl
 def test_a_run_of_a_job_that_the_new_release_has_not_is_left_out(world: World) -> None:
     async def scenario(world: World) -> None:
         async with world.control(EACH_MINUTE) as control:
-            world.leaving = "tasks-1"
-            world.clock.passes(MINUTE)
-            await control.cron.look((TASKS, "tidy"))
-            await until(lambda: control.duty().running is not None, what="a run that nobody can be asked for")
-            world.release = "tasks-2"
+            await comes_due_while_its_release_leaves(world, control)
             control.follow()
             await control.settled()
             assert world.done == []
