@@ -24,7 +24,7 @@ def check_losses(reading: Reading, running: Collection[ServiceName]) -> None:
         if not reading.prune.allow_empty:
             raise _refused(f"this revision holds no services although {len(running)} run", "allow_empty")
         return
-    gone = sum(name not in reading.wishes for name in running)
+    gone = len(set(running).difference(reading.wishes))
     if len(running) >= MANY and gone >= MOST * len(running) and not reading.prune.allow_most:
         raise _refused(f"this revision takes away {gone} of {len(running)} services", "allow_most")
 

@@ -28,6 +28,7 @@ from reconciler.model.platform import (
 from reconciler.model.position import Position
 from reconciler.model.problem import Problem
 from reconciler.model.requirement import Requirements, from_list, from_lock, from_pyproject, from_text
+from reconciler.source.folders import Folders
 from reconciler.source.tree import Tree
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ class Past:
     sha: ObjectId | None = None
     platform_id: ObjectId | None = None
     platform: Platform | None = None
-    listing: Mapping[str, ObjectId] = field(default_factory=dict)
+    found: Folders | None = None
     folders: Mapping[str, Folder] = field(default_factory=dict)
     wishes: Mapping[ServiceName, Wish] = field(default_factory=dict)
     restless: frozenset[str] = frozenset()
@@ -108,29 +109,31 @@ class Reader:
         A `platform` takes the place of the tree's own, for whoever wants to look further when that is broken.
         """
         if platform is None and tree.sha == self._past.sha and not self._unread():
-            return self._told(revision, self._past, frozenset())
+            return self._told(revision, frozenset(), self._past.wishes)
         platform_id = tree.object_id(FILE)
         platform = platform or self._platform(tree, platform_id)
         past = self._past if platform is self._past.platform else Past()
         view = _View(tree, revision, platform, self._hosts, self._shelf, self._obey_locks)
-        listing = tree.folders(platform.services)
-        stale = _stale(past, listing, view)
-        gone = past.listing.keys() - listing.keys()
-        folders = _renewed(past.folders, gone, {path: _read_folder(path, listing[path], view) for path in stale})
-        wishes = self._wishes(past, folders, stale, gone, platform, revision)
-        changed = _changed(self._past.wishes, wishes)
+        found = tree.look_for(platform.services, past.found)
+        stale = _stale(past, found, view)
+        folders = _renewed(
+            past.folders, found.gone, {path: _read_folder(path, found.ids[path], view) for path in stale}
+        )
+        before = self._past.wishes
+        wishes, changed = self._wishes(past, folders, stale, found.gone, platform, revision)
         restless = frozenset(path for path in {*past.restless, *stale} if path in folders and folders[path].is_restless)
-        self._past = Past(tree.sha, platform_id, platform, listing, folders, wishes, restless)
-        return self._told(revision, self._past, changed)
+        self._past = Past(tree.sha, platform_id, platform, found, folders, wishes, restless)
+        return self._told(revision, changed, before)
 
     def _unread(self) -> bool:
         """Something could not be read the last time, for a reason that may pass."""
         return any(self._past.folders[path].must_be_read_again for path in self._past.restless)
 
-    def _told(self, revision: Revision, read: Past, changed: frozenset[ServiceName]) -> Reading:
-        platform, odd = read.platform or Platform(), self._odd
+    def _told(self, revision: Revision, changed: frozenset[ServiceName], before: Mapping[ServiceName, Wish]) -> Reading:
+        read, odd = self._past, self._odd
+        platform = read.platform or Platform()
         warnings = (*odd.unused, *odd.bare)
-        return Reading(revision, platform.mount, platform.prune, read.wishes, changed, odd.misnamed, warnings)
+        return Reading(revision, platform.mount, platform.prune, read.wishes, changed, before, odd.misnamed, warnings)
 
     def _platform(self, tree: Tree, platform_id: ObjectId | None) -> Platform:
         if self._past.platform is not None and platform_id == self._past.platform_id:
@@ -148,11 +151,12 @@ class Reader:
         gone: Collection[str],
         platform: Platform,
         revision: Revision,
-    ) -> Mapping[ServiceName, Wish]:
+    ) -> tuple[Mapping[ServiceName, Wish], frozenset[ServiceName]]:
+        """What git asks for, and of which services that is not what it was."""
         if past.folders and not gone and all(_same_name(past, folders, path) for path in stale):
             # The usual case: what was a service still is, under its own name. Nobody else has to be looked at.
             renewed = {wish.name: wish for path in stale if (wish := folders[path].wish) is not None}
-            return {**past.wishes, **renewed} if renewed else past.wishes
+            return {**past.wishes, **renewed} if renewed else past.wishes, frozenset(renewed)
         found = {path: folder.wish for path, folder in folders.items() if folder.wish is not None}
         gathered = gather(found)
         wishes = {name: found[path] for name, path in gathered.folders.items()}
@@ -169,7 +173,7 @@ class Reader:
         for problem in (*odd.misnamed, *odd.unused, *odd.bare) if odd != self._odd else ():
             log.warning(problem.message, extra={"reason": problem.place})
         self._odd = odd
-        return wishes
+        return wishes, _changed(self._past.wishes, wishes)
 
 
 def _bare(folders: Mapping[str, Folder]) -> tuple[Problem, ...]:
@@ -186,8 +190,6 @@ def _bare(folders: Mapping[str, Folder]) -> tuple[Problem, ...]:
 
 
 def _changed(before: Mapping[ServiceName, Wish], now: Mapping[ServiceName, Wish]) -> frozenset[ServiceName]:
-    if before is now:
-        return frozenset()
     different = {name for name, wish in now.items() if before.get(name) is not wish}
     return frozenset(different | (before.keys() - now.keys()))
 
@@ -212,11 +214,10 @@ class _View:
         return self._patterns[pattern]
 
 
-def _stale(past: Past, listing: Mapping[str, ObjectId], view: _View) -> list[str]:
+def _stale(past: Past, found: Folders, view: _View) -> list[str]:
     """Folders that must be read: they moved, what they watch did, or reading them failed for the moment."""
-    moved = [path for path, object_id in listing.items() if past.listing.get(path) != object_id]
-    restless = (path for path in past.restless if listing.get(path) == past.listing.get(path))
-    return moved + [path for path in restless if _has_moved_elsewhere(past.folders[path], view)]
+    restless = (path for path in past.restless if path in found.ids and path not in found.moved)
+    return [*found.moved, *(path for path in restless if _has_moved_elsewhere(past.folders[path], view))]
 
 
 def _has_moved_elsewhere(folder: Folder, view: _View) -> bool:
@@ -226,13 +227,14 @@ def _has_moved_elsewhere(folder: Folder, view: _View) -> bool:
 def _renewed(folders: Mapping[str, Folder], gone: Collection[str], read: Mapping[str, Folder]) -> Mapping[str, Folder]:
     if not gone and not read:
         return folders
-    return {**{path: folder for path, folder in folders.items() if path not in gone}, **read}
+    left = {path: folder for path, folder in folders.items() if path not in gone} if gone else folders
+    return {**left, **read}
 
 
 def _same_name(past: Past, folders: Mapping[str, Folder], path: str) -> bool:
     """Still what it was: a service that claims the name it had alone, or none."""
-    before, now = past.folders.get(path), folders[path].wish
-    if before is None or (before.wish is None) != (now is None):
+    before, now = past.folders.get(path), folders[path]
+    if before is None or (before.wish is None, before.has_router) != (now.wish is None, now.has_router):
         return False
     return before.wish is None or past.wishes.get(before.wish.name) is before.wish
 

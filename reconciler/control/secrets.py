@@ -60,12 +60,16 @@ class Secrets:
         known = self._bearers if pace == self._pace else {}
         if reading.wishes is self._read and known is self._bearers:
             return replace(reading, wishes=self._completed)
+        follows = reading.before is self._read and known is self._bearers
+        touched = reading.changed if follows else reading.wishes.keys()
         bearers = {
             name: known[name] if name in known and known[name][0] is wish else (wish, self._pinned_or_unfit(wish))
-            for name, wish in reading.wishes.items()
-            if isinstance(wish, Wanted) and wish.manifest.secrets
+            for name in touched
+            if isinstance(wish := reading.wishes.get(name), Wanted) and wish.manifest.secrets
         }
         changed = {name for name, (_, wish) in bearers.items() if not self._is_as_it_was(name, wish)}
+        if follows:
+            bearers = {**{name: both for name, both in known.items() if name not in touched}, **bearers}
         self._pace, self._read, self._bearers = pace, reading.wishes, bearers
         self._completed = {**reading.wishes, **{name: wish for name, (_, wish) in bearers.items()}}
         return replace(reading, wishes=self._completed, changed=reading.changed | changed)

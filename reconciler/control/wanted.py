@@ -66,6 +66,8 @@ class Reading:
     wishes: Mapping[ServiceName, Wish]
     changed: frozenset[ServiceName]
     """Different from the last reading, gone ones included: only these cost any thought."""
+    before: Mapping[ServiceName, Wish] | None = None
+    """The wishes of the last reading, from which just the changed ones differ."""
     misnamed: tuple[Problem, ...] = ()
     """Folders that cannot be services, for their names."""
     warnings: tuple[Problem, ...] = ()

@@ -5,18 +5,16 @@ Sizes are known before contents are read. Trees are split here rather than by li
 bytes they are. Refuses to interpret a name or to follow anything.
 """
 
-import re
 from collections.abc import Callable
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
-from typing import TypeAlias
 
 import pygit2
 from pygit2.enums import ObjectType
 
 from reconciler.model.failure import Reason, Stalled, Wait
 from reconciler.model.names import ObjectId
+from reconciler.source.listing import Entry, Listings, Malformed
 
 LARGEST_TREE = 4 * 1024 * 1024
 """Bytes of one folder's listing; some 80,000 entries."""
@@ -25,11 +23,8 @@ LARGEST_COMMIT = 1024 * 1024
 FILE, FOLDER, LINK, SUBMODULE = 0o100000, 0o040000, 0o120000, 0o160000
 _TYPE_BITS = 0o170000
 
-Entry: TypeAlias = tuple[bytes, bytes, bytes]
-"""Mode in octal digits, name, and the twenty bytes of the object's id."""
-
-_ENTRY = re.compile(rb"([0-7]{5,6}) ([^\0/]+)\0(.{20})", re.DOTALL)
-_SEPARATORS = len(b" \0")
+_listings = Listings()
+"""Of all repositories: equal ids are equal trees."""
 
 
 class TooLarge(Exception):
@@ -48,6 +43,9 @@ class Objects:
             self._odb.add_disk_alternate(str(quarantine))
         self._on_damage = on_damage
 
+    def has(self, tree: bytes) -> bool:
+        return pygit2.Oid(raw=tree) in self._odb
+
     def root(self, commit: ObjectId) -> bytes:
         """The tree of a commit."""
         if pygit2.Oid(hex=commit) not in self._odb:
@@ -64,13 +62,13 @@ class Objects:
 
     def entries(self, tree: bytes) -> dict[bytes, Entry]:
         """A folder's entries by name, in git's order."""
-        data = self._read(tree, ObjectType.TREE, LARGEST_TREE)
-        found: list[Entry] = _ENTRY.findall(data)
-        named = {entry[1]: entry for entry in found}
-        understood = len(b"".join(chain.from_iterable(found))) + _SEPARATORS * len(found)
-        if understood != len(data) or len(named) != len(found):
-            raise self._damaged()
-        return named
+        known = _listings.known(tree)
+        if known is not None:
+            return known
+        try:
+            return _listings.read(tree, self._read(tree, ObjectType.TREE, LARGEST_TREE))
+        except Malformed as malformed:
+            raise self._damaged() from malformed
 
     def size(self, blob: bytes) -> int:
         return self._header(blob, ObjectType.BLOB)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from reconciler.model.failure import Reason, Stalled
 from reconciler.model.problem import Problem
 from reconciler.source.entry_name import objection, shown
-from reconciler.source.objects import FOLDER, LINK, SUBMODULE, Entry, Objects, TooLarge, kind_of
+from reconciler.source.listing import Entry
+from reconciler.source.objects import FOLDER, LINK, SUBMODULE, Objects, TooLarge, kind_of
 
 LONGEST_TARGET = 1024
 MOST_HOPS = 16

@@ -6,14 +6,15 @@ repository like everything else. A thousand services are one listing, so this is
 
 import re
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from reconciler.model.failure import Reason, Stalled
 from reconciler.model.problem import Problem
 from reconciler.source.entry_name import shown
-from reconciler.source.objects import FOLDER, Entry, kind_of
+from reconciler.source.listing import Entry
+from reconciler.source.objects import FOLDER, kind_of
 from reconciler.source.pattern import Segment, encoded, segments
-from reconciler.source.places import Places
+from reconciler.source.places import Place
 
 MOST_FOLDERS = 20_000
 DEEPEST = 64
@@ -25,15 +26,24 @@ Found: TypeAlias = tuple[str, Entry]
 _ANY = Segment("*", re.compile(".*", re.DOTALL))
 
 
+class Ground(Protocol):
+    """Where to look."""
+
+    @property
+    def root(self) -> Place: ...
+
+    def children(self, tree: bytes, path: str) -> dict[bytes, Entry]: ...
+
+
 class Search:
-    def __init__(self, places: Places, pattern: str) -> None:
-        self._places = places
+    def __init__(self, ground: Ground, pattern: str) -> None:
+        self._ground = ground
         self._pattern = pattern
-        self._looked_into = 0
+        self.looked_into = 0
 
     def found(self) -> Iterator[Found]:
         wanted = segments(self._pattern)
-        return iter(()) if wanted is None else self._below(("", self._places.root.entry), wanted)
+        return iter(()) if wanted is None else self._below(("", self._ground.root.entry), wanted)
 
     def _below(self, folder: Found, wanted: tuple[Segment, ...]) -> Iterator[Found]:
         if not wanted:
@@ -70,12 +80,16 @@ class Search:
 
     def _children(self, folder: Found) -> dict[bytes, Entry]:
         path, entry = folder
-        self._looked_into += 1
-        if self._looked_into > MOST_FOLDERS or path.count("/") >= DEEPEST:
-            message = f"The pattern {self._pattern[:80]!r} leads through more folders than are looked into."
-            problem = Problem(message, "too-many-files", remedy="Name the folders more closely.")
-            raise Stalled(Reason.MANIFEST_INVALID, message, problems=(problem,))
-        return self._places.children(entry[2], path)
+        self.looked_into += 1
+        check_effort(self.looked_into, self._pattern, depth=path.count("/"))
+        return self._ground.children(entry[2], path)
+
+
+def check_effort(looked_into: int, pattern: str, *, depth: int = 0) -> None:
+    if looked_into > MOST_FOLDERS or depth >= DEEPEST:
+        message = f"The pattern {pattern[:80]!r} leads through more folders than are looked into."
+        problem = Problem(message, "too-many-files", remedy="Name the folders more closely.")
+        raise Stalled(Reason.MANIFEST_INVALID, message, problems=(problem,))
 
 
 def _shown(names: dict[bytes, Entry]) -> list[str]:

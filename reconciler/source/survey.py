@@ -13,7 +13,8 @@ from reconciler.model.failure import Reason, Stalled
 from reconciler.model.names import ObjectId
 from reconciler.model.problem import Problem
 from reconciler.source.entry_name import collision_key, objection
-from reconciler.source.objects import FILE, FOLDER, LINK, SUBMODULE, Entry, Objects, TooLarge, is_executable, object_id
+from reconciler.source.listing import Entry
+from reconciler.source.objects import FILE, FOLDER, LINK, SUBMODULE, Objects, TooLarge, is_executable, object_id
 from reconciler.source.places import LinkRefused, Names, Place, Places
 
 MOST_ENTRIES = 20_000

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from reconciler.model.names import ObjectId
 from reconciler.model.problem import Problem
-from reconciler.source.objects import FOLDER, LINK, SUBMODULE, Objects, TooLarge, kind_of, object_id
+from reconciler.source.folders import Folders, look_for
+from reconciler.source.objects import FOLDER, LINK, SUBMODULE, Objects, TooLarge, object_id
 from reconciler.source.pattern import encoded, split
 from reconciler.source.places import LinkRefused, Place, Places
 from reconciler.source.search import Found, Search
@@ -33,7 +34,11 @@ class Tree:
 
     def folders(self, pattern: str) -> dict[str, ObjectId]:
         """The folders a pattern finds, by path. Links and submodules are not folders."""
-        return {path: object_id(entry[2]) for path, entry in self._find(pattern) if kind_of(entry) == FOLDER}
+        return dict(self.look_for(pattern).ids)
+
+    def look_for(self, pattern: str, before: Folders | None = None) -> Folders:
+        """The same, told apart from what was found before: that costs what differs."""
+        return look_for(self._objects, self._places, pattern, before)
 
     def matches(self, pattern: str) -> dict[str, ObjectId]:
         """Whatever a pattern finds, files and folders, by path. `lib/**` is the folder `lib`, whole."""

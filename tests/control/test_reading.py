@@ -82,7 +82,7 @@ def test_one_changed_service_among_thousands_is_the_only_one_read(tmp_path: Path
         "read_platform": 0,
     }
     # Of git: one listing of the folders, the platform's file, and what one service consists of.
-    assert calls["folders"] == 1
+    assert calls["look_for"] == 1
     assert sum(calls[name] for name in ("blob", "files", "object_id", "matches")) <= 5, calls
     assert all(second.wishes[name] is wish for name, wish in first.wishes.items() if name != "service-7")
 

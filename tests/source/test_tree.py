@@ -7,7 +7,8 @@ import pytest
 
 from reconciler.model.failure import Stalled, Wait
 from reconciler.model.names import ObjectId
-from reconciler.source.objects import Entry, Objects
+from reconciler.source.listing import Entry
+from reconciler.source.objects import Objects
 from reconciler.source.tree import Tree
 from tests.source.repositories import Repository, Row, link
 
