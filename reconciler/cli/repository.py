@@ -15,6 +15,7 @@ from reconciler.misconfigured import Misconfigured
 from reconciler.model.failure import Failure
 from reconciler.model.names import is_service_name
 from reconciler.source.address import Address, check_branch, parse_address
+from reconciler.source.program import configured
 
 if TYPE_CHECKING:
     from git import HEAD
@@ -111,11 +112,7 @@ def _credentials(address: Address) -> dict[str, str]:
     """Through the environment: an argument could be read by everybody on the machine."""
     if address.authorization is None:
         return {}
-    return {
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": "http.extraHeader",
-        "GIT_CONFIG_VALUE_0": f"Authorization: {address.authorization}",
-    }
+    return configured({"http.extraHeader": f"Authorization: {address.authorization}"})
 
 
 def _last_words(said: str, address: Address) -> str:

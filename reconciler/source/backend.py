@@ -18,7 +18,7 @@ from typing import Literal, Protocol
 
 from reconciler.source.hooks import Broken, Line
 from reconciler.source.hosted import Hosted, discard
-from reconciler.source.program import scrubbed
+from reconciler.source.program import configured, scrubbed
 
 log = logging.getLogger(__name__)
 
@@ -31,17 +31,19 @@ ENDS_WITHIN = 5.0
 COMPLAINT = 2000
 """How much of what git complains about is kept."""
 
-OPTIONS = (
-    "http.receivepack=true", "http.uploadpack=true", "http.getanyfile=false",
-    "receive.fsckObjects=true", "transfer.fsckObjects=true",
-    "receive.advertisePushOptions=true", "receive.keepAlive=5",
-    "receive.autogc=false", "gc.auto=0", "maintenance.auto=false",
-    "receive.unpackLimit=1", "receive.denyDeletes=false", "receive.denyNonFastForwards=false",
-    "receive.fsck.gitmodulesSymlink=error", "receive.fsck.gitattributesSymlink=error",
-    "core.useReplaceRefs=false", "core.protectHFS=true", "core.protectNTFS=true", "core.logAllRefUpdates=always",
-    "core.bigFileThreshold=1m", "core.fsmonitor=false",
-    "credential.helper=",
-)  # fmt: skip
+OPTIONS = {
+    "http.receivepack": "true", "http.uploadpack": "true", "http.getanyfile": "false",
+    "receive.fsckObjects": "true", "transfer.fsckObjects": "true",
+    "receive.advertisePushOptions": "true", "receive.keepAlive": "5",
+    "receive.autogc": "false", "gc.auto": "0", "maintenance.auto": "false",
+    "receive.unpackLimit": "1", "receive.denyDeletes": "false", "receive.denyNonFastForwards": "false",
+    "receive.fsck.gitmodulesSymlink": "error", "receive.fsck.gitattributesSymlink": "error",
+    "core.useReplaceRefs": "false", "core.protectHFS": "true", "core.protectNTFS": "true",
+    "core.logAllRefUpdates": "always", "core.bigFileThreshold": "1m", "core.fsmonitor": "false",
+    # While a push lies apart, the repository itself is what git calls an alternate. Its refs are known without that.
+    "core.alternateRefsCommand": "true",
+    "credential.helper": "",
+}  # fmt: skip
 
 Service = Literal["info/refs", "git-upload-pack", "git-receive-pack"]
 Answering = Callable[[Line], Awaitable[None]]
@@ -124,10 +126,9 @@ class Backend:
             await asyncio.to_thread(discard, left)
 
     async def _start(self, call: Call, line: Line) -> Process:
-        options = (word for option in OPTIONS for word in ("-c", option))
-        own = (f"core.hooksPath={self._hosted.hooks}", f"receive.maxInputSize={self._hosted.bounds.pack_bytes}")
+        # The program itself and not `git http-backend`, which is one process more, twice in every push.
         process = await asyncio.create_subprocess_exec(
-            "git", *options, *(word for option in own for word in ("-c", option)), "http-backend",
+            self._hosted.backend,
             env=self._environ(call) | line.environ, cwd="/", pass_fds=(line.ask, line.hear), start_new_session=True,
             stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=LONGEST_HEAD,
         )  # fmt: skip
@@ -155,7 +156,11 @@ class Backend:
             told["HTTP_CONTENT_ENCODING"] = "gzip"
         if call.protocol:
             told["GIT_PROTOCOL"] = call.protocol
-        return scrubbed("") | told
+        own = {
+            "core.hooksPath": os.fspath(self._hosted.hooks),
+            "receive.maxInputSize": str(self._hosted.bounds.pack_bytes),
+        }
+        return scrubbed("") | told | configured(OPTIONS | own)
 
 
 async def _pass_on(process: Process, client: Client) -> None:

@@ -1,18 +1,23 @@
 """Who made a commit and what they called it, fit to be shown.
 
-Read with GitPython's `Repo.commit`, which starts a git program and ends it again. Whatever is odd in a commit
-becomes an empty field or a replacement character, never an error: it must not be able to stop the server.
+Read with GitPython's `Repo.commit`, on objects that libgit2 finds. Whatever is odd in a commit becomes an empty field
+or a replacement character, never an error: it must not be able to stop the server.
 """
 
+import io
 import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
+import pygit2
 from git import Commit as GitCommit
 from git import Repo
+from pygit2.enums import ObjectType
 
 from reconciler.model.names import ObjectId
+from reconciler.source.objects import LARGEST_COMMIT
 
 LONGEST_AUTHOR = 100
 LONGEST_SUBJECT = 200
@@ -29,13 +34,34 @@ class Commit:
 
 def read_commit(mirror: Path, sha: ObjectId) -> Commit:
     try:
-        with Repo(mirror) as repository:
-            # The server may have been started by a git hook, whose variables would name another repository, and
-            # GitPython hands the server's environment on.
-            repository.git.update_environment(GIT_DIR=str(mirror))
+        with Repo(mirror, odbt=_Objects) as repository:
             return _presentable(repository.commit(sha), sha)
     except Exception:
         return Commit(sha, "", "", None)
+
+
+class _Found(NamedTuple):
+    binsha: bytes
+    type: bytes
+    size: int
+    stream: io.BytesIO
+
+
+class _Objects:
+    """GitPython's own ways are two git programs for each commit, or a reader of packs that it advises against."""
+
+    def __init__(self, objects: str) -> None:
+        self._odb = pygit2.Odb(objects)
+
+    def info(self, sha: bytes) -> _Found:
+        return self.stream(sha)
+
+    def stream(self, sha: bytes) -> _Found:
+        oid = pygit2.Oid(raw=sha)
+        kind, size = self._odb.read_header(oid)
+        if kind != ObjectType.COMMIT or size > LARGEST_COMMIT:
+            raise ValueError("no commit that anybody would show")
+        return _Found(sha, GitCommit.type.encode(), size, io.BytesIO(self._odb.read(oid)[1]))
 
 
 def _presentable(commit: GitCommit, sha: ObjectId) -> Commit:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reconciler.model.failure import Reason, Stalled, Wait
+from reconciler.model.failure import Failure, Reason, Stalled, Wait
 from reconciler.model.names import ObjectId, Revision
 from reconciler.source.address import Address, check_branch
 from reconciler.source.commit import Commit, read_commit
@@ -59,6 +59,8 @@ class Hosted:
         self.folder = self.root / f"{name}.git"
         self.hooks = self.root / "hooks"
         self.bounds = bounds or Bounds()
+        self.backend = Path()
+        """The program that git clients talk to, once it is open."""
         self.tip: ObjectId | None = None
         self.on_rewritten: Callable[[ObjectId, ObjectId], object] = lambda old, new: None
         self._signers = signers
@@ -144,6 +146,10 @@ class Hosted:
         return await resolve(self._git, "HEAD", self.branch, self.ref, seconds=SECONDS)
 
     async def _look_back(self, before: ObjectId, now: ObjectId) -> None:
+        with contextlib.suppress(Failure):
+            if before in Objects(self.folder, self._lament).parents(now):
+                # The usual push: one commit more. No git has to be asked.
+                return
         said = await self._git.run("merge-base", "--is-ancestor", before, now, seconds=SECONDS)
         if said.status == 1:
             self.on_rewritten(before, now)
@@ -160,8 +166,8 @@ class Hosted:
     async def _find_backend(self) -> None:
         """Some systems keep it in a package of its own, and then nobody could push."""
         said = await self._git.run("--exec-path", seconds=SECONDS)
-        place = Path(said.out.decode("utf-8", "replace").strip())
-        if not said.well or not place.joinpath("git-http-backend").exists():
+        self.backend = Path(said.out.decode("utf-8", "replace").strip(), "git-http-backend")
+        if not said.well or not self.backend.exists():
             message = "git has no http-backend here, which --receive needs. Install it; Alpine calls it git-daemon."
             raise Stalled(Reason.SOURCE_UNAVAILABLE, message)
 

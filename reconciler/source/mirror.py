@@ -19,7 +19,7 @@ from reconciler.model.names import ObjectId, Revision
 from reconciler.source.address import Address, Kind, check_branch, parse_address
 from reconciler.source.commit import Commit, read_commit
 from reconciler.source.objects import Objects
-from reconciler.source.program import Git, Said
+from reconciler.source.program import Git, Said, configured
 from reconciler.source.resolving import SHA, resolve
 from reconciler.source.signers import Signers
 from reconciler.source.tree import Tree
@@ -131,7 +131,6 @@ class Mirror:
             raise
 
     def commit(self, sha: ObjectId) -> Commit:
-        """Starts a git of its own for each new commit, some milliseconds; keep it off the way to the switch."""
         if sha not in self._commits:
             if len(self._commits) >= 256:
                 self._commits.clear()
@@ -242,11 +241,7 @@ def _credentials(address: Address) -> dict[str, str]:
     """By environment: a process's arguments can be read by everybody on the machine, a configuration file stays."""
     if address.authorization is None:
         return {}
-    return {
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"http.{address.location}.extraHeader",
-        "GIT_CONFIG_VALUE_0": f"Authorization: {address.authorization}",
-    }
+    return configured({f"http.{address.location}.extraHeader": f"Authorization: {address.authorization}"})
 
 
 def _is_repository(folder: Path) -> bool:

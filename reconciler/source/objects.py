@@ -5,6 +5,7 @@ Sizes are known before contents are read. Trees are split here rather than by li
 bytes they are. Refuses to interpret a name or to follow anything.
 """
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +24,7 @@ LARGEST_COMMIT = 1024 * 1024
 FILE, FOLDER, LINK, SUBMODULE = 0o100000, 0o040000, 0o120000, 0o160000
 _TYPE_BITS = 0o170000
 
+_PARENT = re.compile(rb"^parent ([0-9a-f]{40})$", re.MULTILINE)
 _listings = Listings()
 """Of all repositories: equal ids are equal trees."""
 
@@ -48,17 +50,14 @@ class Objects:
 
     def root(self, commit: ObjectId) -> bytes:
         """The tree of a commit."""
-        if pygit2.Oid(hex=commit) not in self._odb:
-            message = f"Commit {commit[:8]} is not in the mirror of the repository. Sync again."
-            raise Wait(Reason.SOURCE_UNAVAILABLE, message)
-        try:
-            text = self._read(bytes.fromhex(commit), ObjectType.COMMIT, LARGEST_COMMIT)
-        except TooLarge as large:
-            message = f"Commit {commit[:8]} has {large.size:,} bytes of text. Commit again with a shorter message."
-            raise Stalled(Reason.SOURCE_UNAVAILABLE, message) from large
+        text = self._commit(commit)
         if not text.startswith(b"tree "):
             raise self._damaged()
         return bytes.fromhex(text[5:45].decode("ascii", "replace"))
+
+    def parents(self, commit: ObjectId) -> tuple[ObjectId, ...]:
+        head, _, _ = self._commit(commit).partition(b"\n\n")
+        return tuple(ObjectId(sha.decode("ascii")) for sha in _PARENT.findall(head))
 
     def entries(self, tree: bytes) -> dict[bytes, Entry]:
         """A folder's entries by name, in git's order."""
@@ -75,6 +74,16 @@ class Objects:
 
     def content(self, blob: bytes, limit: int) -> bytes:
         return self._read(blob, ObjectType.BLOB, limit)
+
+    def _commit(self, commit: ObjectId) -> bytes:
+        if pygit2.Oid(hex=commit) not in self._odb:
+            message = f"Commit {commit[:8]} is not in the mirror of the repository. Sync again."
+            raise Wait(Reason.SOURCE_UNAVAILABLE, message)
+        try:
+            return self._read(bytes.fromhex(commit), ObjectType.COMMIT, LARGEST_COMMIT)
+        except TooLarge as large:
+            message = f"Commit {commit[:8]} has {large.size:,} bytes of text. Commit again with a shorter message."
+            raise Stalled(Reason.SOURCE_UNAVAILABLE, message) from large
 
     def _read(self, oid: bytes, expected: ObjectType, limit: int) -> bytes:
         size = self._header(oid, expected)

@@ -196,3 +196,11 @@ def scrubbed(protocol: str) -> dict[str, str]:
         "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oStrictHostKeyChecking=yes -oConnectTimeout=20",
         "GIT_SSH_VARIANT": "ssh",
     }
+
+
+def configured(options: Mapping[str, str]) -> dict[str, str]:
+    """Options of git as part of an environment: seen by all that it starts, and by nobody who lists processes."""
+    told = {"GIT_CONFIG_COUNT": str(len(options))}
+    for number, (name, value) in enumerate(options.items()):
+        told |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    return told
