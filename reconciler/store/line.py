@@ -33,10 +33,10 @@ class Line(Generic[T]):
             self._has_ended = True
             self._changed.notify()
 
-    def take(self) -> list[T]:
-        """Some that wait, at least one; none when it is over."""
+    def take(self, within: float | None = None) -> list[T]:
+        """Some that wait, at least one; none when it is over, or when none came within so many seconds."""
         with self._changed:
-            self._changed.wait_for(lambda: self._ahead or self._others or self._has_ended)
+            self._changed.wait_for(lambda: self._ahead or self._others or self._has_ended, within)
             taken = list(self._ahead)
             self._ahead.clear()
             for _ in range(min(FEW if taken else MOST, len(self._others))):

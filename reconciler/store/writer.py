@@ -2,12 +2,14 @@
 
 SQLite before 3.51.3 can damage a file when two connections write to it; with one connection and one thread
 that cannot happen, and no step ever waits for a lock. Steps that are waiting when the thread gets to them
-share a transaction, hence a flush to the disk; a step that fails takes back its own writes only.
+share a transaction, hence a flush to the disk; a step that fails takes back its own writes only. Those that nobody
+waits for are done at once and share the flush of the next that somebody waits for, if it comes in a moment.
 A step for which somebody outside waits, and which does not build upon those before it, goes ahead of a thousand notes.
 """
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -22,6 +24,9 @@ from reconciler.store.unusable import StoreUnusable, explain
 T = TypeVar("T")
 Step = Callable[[Connection], T]
 
+PATIENCE = 0.02
+"""Seconds. More than lies between two steps of a switch, and less than anybody takes for lost."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -32,6 +37,9 @@ class _Job:
     """None for a step nobody waits for."""
     quietly: bool = False
     """Nothing that others have to be told of."""
+
+
+_Answer = tuple[_Job, Any, BaseException | None]
 
 
 class Writer:
@@ -79,8 +87,8 @@ class Writer:
         self._ready.set_result(None)
         try:
             while jobs := self._jobs.take():
-                jobs = self._carry_out(connection, jobs)
-                if not all(job.quietly for job in jobs):
+                done = self._carry_out(connection, jobs)
+                if not all(job.quietly for job in done):
                     self._changed()
         finally:
             with suppress(Exception):
@@ -88,23 +96,38 @@ class Writer:
                 connection.engine.dispose()
 
     def _carry_out(self, connection: Connection, jobs: list[_Job]) -> list[_Job]:
-        """Jobs in one transaction, each able to fail alone; all of them, unless somebody is in a hurry."""
-        answers: list[tuple[_Job, Any, BaseException | None]] = []
-        alone = len(jobs) == 1
+        """Jobs in one transaction; where nobody waits for any of them, it stays open a moment for one that is waited for."""
+        answers: list[_Answer] = []
+        until = time.monotonic() + PATIENCE
         try:
             with connection.begin():
-                for done, job in enumerate(jobs):
-                    if self._jobs.is_urged(done):
-                        self._jobs.put_back(jobs[done:])
-                        del jobs[done:]
-                        break
-                    answers.append((job, *_try(connection, job, alone=alone)))
+                self._do(connection, jobs, answers)
+                while not _is_awaited(answers) and (jobs := self._jobs.take(max(0.0, until - time.monotonic()))):
+                    self._do(connection, jobs, answers)
         except BaseException as error:
             # Nothing of this became durable, whatever the single steps thought.
-            answers = [(job, None, error) for job in jobs]
+            answers = [(job, None, error) for job in dict.fromkeys([*_jobs(answers), *jobs])]
         for job, answer, trouble in answers:
             _tell(job, answer, trouble)
-        return jobs
+        return _jobs(answers)
+
+    def _do(self, connection: Connection, jobs: list[_Job], answers: list[_Answer]) -> None:
+        """Each able to fail alone; all of them, unless somebody is in a hurry."""
+        alone = len(jobs) == 1 and not answers
+        for done, job in enumerate(jobs):
+            if self._jobs.is_urged(done):
+                self._jobs.put_back(jobs[done:])
+                del jobs[done:]
+                break
+            answers.append((job, *_try(connection, job, alone=alone)))
+
+
+def _is_awaited(answers: list[_Answer]) -> bool:
+    return any(job.future is not None for job in _jobs(answers))
+
+
+def _jobs(answers: list[_Answer]) -> list[_Job]:
+    return [job for job, _, _ in answers]
 
 
 def _try(connection: Connection, job: _Job, *, alone: bool) -> tuple[Any, BaseException | None]:

@@ -51,6 +51,11 @@ def test_whoever_had_no_turn_keeps_his_place() -> None:
     assert line.take() == ["webhook", "note-8", "note-9", "note-10"]
 
 
+def test_nobody_came_within_the_time() -> None:
+    assert Line[str]().take(within=0.0) == []
+    assert filled(1).take(within=0.0) == ["note-0"]
+
+
 def test_it_is_over_when_nobody_waits_any_more() -> None:
     line = filled(1)
     line.end()
