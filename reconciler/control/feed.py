@@ -9,16 +9,17 @@ is told so.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from reconciler.control.veil import Veil
 from reconciler.model.names import ReleaseId, ServiceName, SyncId
 from reconciler.model.notice import Kind, Notice
-from reconciler.store.journal import Journal
+from reconciler.store.journal import Journal, Transaction
 from reconciler.store.unusable import StoreUnusable
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ Written = Callable[[Notice], object]
 
 MOST_WAITING = 1_000
 """Notices that one listener may have in front of it."""
+MOST_TOGETHER = 20
+"""Events that are written down at once; others want to write, too."""
 MOST_UNTOLD = 10_000
 """What only passes by is left out when so much waits for a slow disk."""
 
@@ -150,32 +153,44 @@ class Feed:
             self._telling = asyncio.create_task(self._tell())
 
     async def _tell(self) -> None:
-        """One at a time, so that progress does not overtake the event that it follows."""
+        """Some at a time and in order, so that progress does not overtake the event that it follows."""
         while self._untold:
-            notice, written = self._untold.popleft()
-            if written is not None:
-                notice = await self._write(notice, written)
-            for listener in self._listeners:
-                listener.tell(notice)
+            some = [self._untold.popleft() for _ in range(min(MOST_TOGETHER, len(self._untold)))]
+            for notice in await self._written(some):
+                for listener in self._listeners:
+                    listener.tell(notice)
 
-    async def _write(self, notice: Notice, written: Written) -> Notice:
+    async def _written(self, some: list[tuple[Notice, Written | None]]) -> list[Notice]:
+        """The same, with the numbers that events have once they are written down."""
+        events = [notice for notice, written in some if written is not None]
         try:
-            number = await self._journal.event(
-                notice.kind,
-                notice.message,
-                notice.service,
-                notice.release,
-                sync=notice.sync,
-                revision=notice.revision,
-                data=notice.data,
-                at=notice.at,
-            )
+            numbers = iter(await self._journal.write(partial(_write, events)) if events else ())
         except StoreUnusable:
-            log.exception("an event could not be written down", extra={"service": notice.service})
-            return notice
-        told = replace(notice, id=number)
-        written(told)
+            log.exception("events could not be written down", extra={"events": [event.kind for event in events]})
+            return [notice for notice, _ in some]
+        told = []
+        for notice, written in some:
+            if written is not None:
+                notice = replace(notice, id=next(numbers))
+                written(notice)
+            told.append(notice)
         return told
+
+
+def _write(events: Iterable[Notice], entries: Transaction) -> list[int]:
+    return [
+        entries.event(
+            event.kind,
+            event.message,
+            event.service,
+            event.release,
+            sync=event.sync,
+            revision=event.revision,
+            data=event.data,
+            at=event.at,
+        )
+        for event in events
+    ]
 
 
 def _nobody(_: Notice) -> None:

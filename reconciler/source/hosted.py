@@ -27,8 +27,10 @@ from reconciler.source.tree import Tree
 
 log = logging.getLogger(__name__)
 
-MOST_PACKS = 50
-"""Every push leaves a pack; when there are more, they are put together."""
+MOST_PACKS = 20
+"""Every push leaves a pack, which every later one looks into; when there are more, they are put together."""
+TENDED_AFTER = 1.0
+"""Not while the push that brought one is on its way to its workers."""
 SECONDS = 30.0
 REPACK_SECONDS = 600.0
 DURABLE = ("-c", "core.fsync=default")
@@ -66,6 +68,7 @@ class Hosted:
         self._signers = signers
         self._git = Git(self.folder, protocol="", environ={}, file_limit=2 * self.bounds.pack_bytes)
         self._beside: set[asyncio.Task[None]] = set()
+        self._tending: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Make it ready: create it, point it at its branch, clear away what a crash left."""
@@ -107,7 +110,8 @@ class Hosted:
         before, self.tip = self.tip, sha
         if before is not None and before != sha:
             self._do_beside(self._look_back(before, sha))
-        self._do_beside(self._tend())
+        if self._tending is None or self._tending.done():
+            self._tending = self._do_beside(self._tend())
         return Revision(self.branch, sha)
 
     async def resolve(self, ref: str) -> ObjectId | None:
@@ -155,13 +159,15 @@ class Hosted:
             self.on_rewritten(before, now)
 
     async def _tend(self) -> None:
+        await asyncio.sleep(TENDED_AFTER)
         if len(list(self.folder.glob("objects/pack/*.pack"))) > MOST_PACKS:
             await self._git.run(*DURABLE, "repack", "--geometric=2", "-d", "-q", seconds=REPACK_SECONDS)
 
-    def _do_beside(self, work: Coroutine[Any, Any, None]) -> None:
+    def _do_beside(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
+        return task
 
     async def _find_backend(self) -> None:
         """Some systems keep it in a package of its own, and then nobody could push."""

@@ -96,7 +96,7 @@ class Writer:
                 connection.engine.dispose()
 
     def _carry_out(self, connection: Connection, jobs: list[_Job]) -> list[_Job]:
-        """Jobs in one transaction; where nobody waits for any of them, it stays open a moment for one that is waited for."""
+        """Jobs in one transaction. Where nobody waits for any, it stays open a moment for one that is waited for."""
         answers: list[_Answer] = []
         until = time.monotonic() + PATIENCE
         try:
