@@ -10,6 +10,8 @@ import contextlib
 import importlib
 from typing import Any
 
+from fastapi import APIRouter
+
 from .connection import Connection
 from .lifespan import Lifespan
 from .sample.router import router
@@ -57,6 +59,17 @@ def rehearse(rounds: int = ROUNDS) -> None:
         with contextlib.suppress(ImportError, RuntimeError):
             importlib.import_module(name)
     asyncio.run(_perform(shell(router, "rehearsal"), rounds))
+
+
+def make_one_route() -> None:
+    """As little as every service does: what this writes to, each of them would."""
+    router = APIRouter()
+    router.get("/{number}")(_answer)
+    shell(router, "rehearsal")
+
+
+async def _answer(number: int, factor: float = 1.0) -> dict[str, float]:
+    return {"number": number * factor}
 
 
 async def _perform(app: Application, rounds: int) -> None:

@@ -2,7 +2,8 @@
 
 What it writes to between two forks ceases to be shared by the workers: each gets a page of its own. So all that takes
 a thought is done by the zygote, its parent, and here an order comes in, a fork is made, a number goes out. It also
-reaps, and it learns: what services of its environment import, it imports before the next fork.
+reaps, and it learns: what services of its environment import, it imports before the next fork. Once it had something
+to do, and then rests, it keeps a spare: a worker that waits for whose it is going to be.
 """
 
 import contextlib
@@ -15,11 +16,13 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from typing import NoReturn
 
 from . import command, kernel, worker
 from .layout import freeze
+from .spare import PASSED, Spare
 from .spec import Spec
 
 ORDER = struct.Struct("=ci")
@@ -30,9 +33,12 @@ REPORT = struct.Struct("=cii")
 BORN, REFUSED, EXITED = b"b", b"r", b"x"
 """A pid; an errno; a pid and its wait status."""
 
-PASSED = 4
 PRELOAD_SECONDS = 30
 EXIT_UNFIT = 4
+REST = 0.05
+"""After so long without an order there is time for a spare."""
+KEPT = 600.0
+"""So long a spare is kept that nobody asks for: who changes a service often changes it again."""
 
 
 class Stem:
@@ -43,6 +49,11 @@ class Stem:
         self._workers: set[int] = set()
         self._wanted: list[str] = []
         self._probe: int | None = None
+        self._spare: Spare | None = None
+        self._spares: set[int] = set()
+        """Those that were not told yet whose they are, or went without."""
+        self._due: float | None = None
+        """When to make a spare, or to do without the one there is."""
 
     def run(self) -> NoReturn:
         kernel.rename("stem")
@@ -52,7 +63,9 @@ class Stem:
         signal.signal(signal.SIGCHLD, _nothing)
         sources = (self._zygote.fileno(), self._wakeup)
         while True:
-            ready, _, _ = select.select(sources, (), ())
+            ready, _, _ = select.select(sources, (), (), self._patience())
+            if not ready:
+                self._see_to_spare()
             if self._wakeup in ready:
                 self._reap()
             if sources[0] in ready:
@@ -74,25 +87,26 @@ class Stem:
         else:
             for pid in tuple(self._workers):
                 self._kill(pid)
+            # A spare sees that nobody can ask for it any more.
             os._exit(0)
 
     def _fork(self, fds: Sequence[int]) -> None:
         try:
-            pid = os.fork()
+            pid = self._take_spare(fds) or os.fork()
         except OSError as error:
             self._report(REFUSED, error.errno or 0, 0)
         else:
             if pid == 0:
+                self._forget()
                 self._become(*fds)
             self._workers.add(pid)
             self._report(BORN, pid, 0)
         for fd in fds:
             os.close(fd)
+        self._due = time.monotonic() + REST
 
     def _become(self, listener: int, stdout: int, stderr: int, spec: int) -> NoReturn:
-        """The first thing a worker does: forget what it was."""
         try:
-            self._forget()
             told = Spec.of(marshal.loads(_content(spec)))  # noqa: S302 - our own parent wrote it
             if told.command:
                 command.run(told, stdout, stderr)
@@ -103,11 +117,14 @@ class Stem:
             os._exit(1)
 
     def _forget(self) -> None:
+        """The first thing that a child does."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.close(self._wakeup)
         os.close(self._wakeup_sender)
         self._zygote.close()
+        if self._spare is not None:
+            self._spare.dismiss()
 
     def _kill(self, pid: int) -> None:
         # As long as it was not reaped, its number is its own.
@@ -124,6 +141,9 @@ class Stem:
             if status is not None:
                 self._workers.discard(pid)
                 self._report(EXITED, pid, status)
+        for pid in tuple(self._spares):
+            if end_of(pid) is not None:
+                self._lose_spare(pid)
         if self._probe is not None and (status := end_of(self._probe)) is not None:
             self._probe = None
             self._import(self._wanted.pop(0), status)
@@ -132,6 +152,41 @@ class Stem:
     def _report(self, kind: bytes, number: int, status: int) -> None:
         with contextlib.suppress(OSError):
             self._zygote.send(REPORT.pack(kind, number, status))
+
+    # The spare
+
+    def _patience(self) -> float | None:
+        return None if self._due is None else max(0.0, self._due - time.monotonic())
+
+    def _see_to_spare(self) -> None:
+        """There has been nothing to do since it became due."""
+        if self._spare is not None:
+            self._dismiss_spare()
+            self._due = None
+            return
+        self._due = time.monotonic() + KEPT
+        with contextlib.suppress(OSError):
+            self._spare = Spare.bear(self._forget, self._become)
+            self._spares.add(self._spare.pid)
+
+    def _take_spare(self, fds: Sequence[int]) -> int | None:
+        spare, self._spare = self._spare, None
+        if spare is None or not spare.give(fds):
+            return None
+        self._spares.discard(spare.pid)
+        return spare.pid
+
+    def _dismiss_spare(self) -> None:
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.dismiss()
+
+    def _lose_spare(self, pid: int) -> None:
+        self._spares.discard(pid)
+        if self._spare is not None and self._spare.pid == pid:
+            # Somebody killed it; whoever did may need the memory.
+            self._dismiss_spare()
+            self._due = None
 
     # Learning
 
@@ -168,6 +223,9 @@ class Stem:
             importlib.import_module(name)
             worker.PRELOADED.add(name)
         freeze()
+        # It has not learnt this.
+        self._dismiss_spare()
+        self._due = time.monotonic() + REST
 
 
 def _content(file: int) -> bytes:

@@ -167,6 +167,12 @@ class Platform:
         assert self.server is not None
         return descendants(self.server.pid)
 
+    def forked(self) -> set[int]:
+        """The pids of all workers, known to anybody or not: whoever runs the zygote's command and is neither it nor of
+        those that only help it."""
+        helpers = ("python", "stem", "spare")
+        return {one.pid for one in self._all_of("zygote") if not one.name.startswith(helpers)}
+
     def process(self, role: str) -> Process:
         """The gateway, the control, or a zygote; waited for while it is being started again."""
         found = until_sync(lambda: self._all_of(role), within=20, what=f"a {role}")

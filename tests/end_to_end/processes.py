@@ -13,6 +13,8 @@ class Process:
     pid: int
     parent: int
     state: str
+    name: str
+    """What `ps` calls it."""
     command: str
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
@@ -47,5 +49,6 @@ def _read(pid: int) -> Process | None:
         command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except OSError:
         return None
-    state, parent = stat[stat.rindex(")") + 2 :].split()[:2]
-    return Process(pid, int(parent), state, command.strip())
+    (_, _, rest), name = stat.rpartition(")"), stat[stat.index("(") + 1 : stat.rindex(")")]
+    state, parent = rest.split()[:2]
+    return Process(pid, int(parent), state, name, command.strip())

@@ -4,7 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.end_to_end.platform import Platform, command, eventually
-from tests.end_to_end.processes import ROLES
 from tests.end_to_end.repository import Files
 from tests.end_to_end.samples import service
 from tests.waiting import until_sync
@@ -33,20 +32,16 @@ def test_a_restart_that_control_did_not_live_to_finish_leaves_no_worker_too_many
     waits = f"\n\nimport pathlib\nimport time\n\nwhile pathlib.Path({str(brake)!r}).exists():\n    time.sleep(0.01)\n"
     shared.deploy(service("fresh", also=waits))
     worker = shared.worker("fresh")
-    others = {process.pid for process in shared.family()}
+    others = shared.forked()
     brake.touch()
     with ThreadPoolExecutor(1) as person:
         person.submit(command, "restart", "fresh", data=shared.data)
-        started = until_sync(lambda: forked(shared) - others, what="the worker that is to take over")
+        started = until_sync(lambda: shared.forked() - others, what="the worker that is to take over")
         control_dies_before(shared, {})
     assert shared.worker("fresh") == worker, "and no other beside it"
     brake.unlink()
-    until_sync(lambda: not started & forked(shared), what="the end of the other one")
+    until_sync(lambda: not started & shared.forked(), what="the end of the other one")
     assert shared.version("fresh") == "1"
-
-
-def forked(platform: Platform) -> set[int]:
-    return {process.pid for process in platform.family() if ROLES["zygote"] in process.command}
 
 
 def test_a_revision_is_applied_when_everything_follows_it_and_stays_so_for_the_next_control(shared: Platform) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 
 from tests.end_to_end.platform import Platform, eventually
-from tests.end_to_end.processes import ROLES, is_alive
+from tests.end_to_end.processes import is_alive
 from tests.end_to_end.samples import service
 from tests.end_to_end.traffic import Traffic
 from tests.waiting import until_sync
@@ -120,21 +120,12 @@ def test_control_killed_at_any_moment_of_a_sync_leaves_no_manual_step(platform: 
         traffic.settle()
     assert (traffic.tally.lost, traffic.tally.closed) == (0, 0), traffic.tally
     eventually(lambda: platform.condition("tasks")["status"] == "True", what="Ready")
-    eventually(lambda: nothing_is_left_over(platform), what="one worker per service")
+    eventually(lambda: len(platform.forked()) == 2, what="one worker per service")
 
 
 def ask_and_do_not_care(platform: Platform) -> None:
     with contextlib.suppress(httpx.TransportError):
         platform.control.post("/v1/sync", timeout=2)
-
-
-def nothing_is_left_over(platform: Platform) -> bool:
-    """Two services of one replica: two workers, one zygote and its stem run the same command, and no more."""
-    return nobody_is_left_over(platform, 4)
-
-
-def nobody_is_left_over(platform: Platform, forked: int) -> bool:
-    return sum(ROLES["zygote"] in process.command for process in platform.family()) == forked
 
 
 def test_when_the_supervisor_is_killed_nothing_is_orphaned_and_the_next_one_serves_the_same(platform: Platform) -> None:
@@ -199,7 +190,7 @@ def test_a_worker_too_busy_to_say_hello_to_the_next_control_is_still_the_worker(
     control_is_back(platform)
     assert platform.worker("tasks") == worker
     asking.join()
-    eventually(lambda: nobody_is_left_over(platform, 3), what="one worker and no more")
+    eventually(lambda: len(platform.forked()) == 1, what="one worker and no more")
     assert platform.worker("tasks") == worker
 
 

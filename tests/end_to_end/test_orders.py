@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from tests.end_to_end.platform import SHARED, Platform, Told, eventually
-from tests.end_to_end.processes import ROLES, Process, is_alive
+from tests.end_to_end.processes import Process, is_alive
 from tests.end_to_end.samples import PLATFORM, service
 from tests.end_to_end.traffic import Tally, Traffic
 from tests.waiting import until_sync
@@ -126,13 +126,8 @@ def test_a_service_that_is_put_back_during_an_older_sync_stays_known(platform: P
     assert platform.condition("boomerang")["status"] == "True"
     platform.deploy(service("boomerang", "3"))
     serves(platform, "boomerang", "3")
-    eventually(lambda: forked(platform) == 3, what="one worker per service, and none that is forgotten")
+    eventually(lambda: len(platform.forked()) == 3, what="one worker per service, and none that is forgotten")
     check_that_all_is_gone(platform)
-
-
-def forked(platform: Platform) -> int:
-    """How many workers there are; their one zygote and its stem run the same command."""
-    return sum(ROLES["zygote"] in process.command for process in platform.family()) - 2
 
 
 def test_a_commit_that_is_taken_back_during_the_switch_ends_as_git_says(shared: Platform) -> None:
@@ -460,7 +455,7 @@ def test_a_full_disk_is_survived_and_forgotten(small: Platform, brake: Path) -> 
         serves(small, "tasks", "3")
     assert (traffic.tally.lost, traffic.tally.closed) == (0, 0), traffic.tally
     assert small.condition("tasks")["status"] == "True"
-    eventually(lambda: forked(small) == 1, what="the end of what could not be switched to")
+    eventually(lambda: len(small.forked()) == 1, what="the end of what could not be switched to")
     check_that_all_is_gone(small)
 
 

@@ -130,7 +130,10 @@ class Worker:
 
 
 class Zygote:
-    def __init__(self, folder: Path, python: str = sys.executable, *, user: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, python: str = sys.executable, *, user: int | None = None, prelude: str = ""
+    ) -> None:
+        """`prelude` is said to Python before the zygote begins: a test in a hurry changes how long things last."""
         self.folder = folder
         # Socket paths are limited to 108 bytes; pytest's folders are longer.
         self._run = tempfile.TemporaryDirectory(prefix="rcl-")
@@ -141,7 +144,10 @@ class Zygote:
         """What the running test opened."""
         reader, writer = os.pipe()
         self.lifeline = os.fdopen(writer, "wb")
-        command = [*self._become(user), python, "-I", str(INSIDE), "zygote", "--socket", str(self.run / "z.sock")]
+        program = (
+            ["-c", f"{prelude}; import sys; zygote.main(sys.argv[1:])"] if prelude else ["-I", str(INSIDE), "zygote"]
+        )
+        command = [*self._become(user), python, *program, "--socket", str(self.run / "z.sock")]
         command += ["--lifeline-fd", str(reader), "--log", str(self.log)]
         self.process = subprocess.Popen(command, pass_fds=[reader], start_new_session=True)
         os.close(reader)
