@@ -28,6 +28,9 @@ from reconciler.source.trouble import Meaning, Trouble, understand
 TIP = "refs/reconciler/tip"
 """Where the branch is kept; a name of ours, so that no remote name ever becomes a path here."""
 FIRST_DEPTH = 50
+UNPACKED = ("-c", "core.compression=0")
+"""What git adds to a pack to make it whole, the last listing of a large folder first of all, goes with the next repack:
+it is not worth the time that packing it takes."""
 MOST_PACKS = 50
 """Every fetch leaves a pack; when there are more, they are put together."""
 
@@ -177,7 +180,7 @@ class Mirror:
     async def _fetch_once(self, git: Git, depth: tuple[str, ...]) -> Trouble | None:
         before = self.tip
         said = await git.run(
-            "fetch", "--no-progress", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head",
+            *UNPACKED, "fetch", "--no-progress", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head",
             "--no-auto-maintenance", "--no-write-commit-graph", "--update-shallow", *depth,
             "--end-of-options", self.address.location, f"+refs/heads/{self.branch}:{TIP}",
             seconds=self._bounds.fetch_seconds,
