@@ -108,15 +108,19 @@ class Record:
             kept=kept,
             phases=[phase.model_dump(mode="json") for phase in watch.phases],
         )
-        try:
-            await self._write_down(request, end)
-        except StoreUnusable:
-            log.exception("a sync could not be written down yet", extra={"sync": request.sync})
-            self._spawn(self._persist(request, end))
         seconds = sum(phase.seconds for phase in watch.phases if phase.service is None)
         told: dict[str, Any] = {"state": state, "seconds": seconds, "phases": in_seconds(watch.phases)}
         told.update(Counter(one.outcome for one in actions))
+        writing = asyncio.create_task(self._write_down(request, end))
+        # From here on it has its place in the journal, and shares a flush with what is told: whoever hears of the end
+        # finds it written down.
+        await asyncio.sleep(0)
         self._feed.happened(Kind.SYNC_FINISHED, message or state, sync=request.sync, revision=revision, data=told)
+        try:
+            await writing
+        except StoreUnusable:
+            log.exception("a sync could not be written down yet", extra={"sync": request.sync})
+            self._spawn(self._persist(request, end))
         self.first_sync_finished.set()
 
     async def _write_down(self, request: Request, end: Callable[..., SyncRow | None]) -> None:
