@@ -12,6 +12,13 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "reconciler"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 NOUNS_IN_HIDING = {"helper", "helpers", "util", "utils", "manager", "managers", "handler", "handlers", "common", "misc"}
+NOT_AT_THE_START = {
+    "alembic": "once in the life of a version",
+    "prometheus_client": "when /metrics is asked",
+    "psycopg": "with --database-url",
+    "supabase": "with --supabase-mirror",
+    "websockets": "never: the control plane has none",
+}
 FRAMEWORK_OF_A_SERVICE = {"fastapi", "starlette", "uvicorn", "httptools", "uvloop", "websockets"}
 
 
@@ -41,6 +48,16 @@ def test_the_supervisor_has_nothing_to_break_on() -> None:
         ours += [name for name in needed - seen if name.startswith("reconciler.")]
 
 
+def test_control_starts_without_what_is_needed_rarely() -> None:
+    """Everybody waits for it, at `reconciler serve` and after it was killed."""
+    assert not loaded_with("reconciler.life") & NOT_AT_THE_START.keys()
+
+
+def test_the_gateway_starts_with_next_to_nothing() -> None:
+    foreign = loaded_with("reconciler.gateway.__main__") - loaded_with("json") - sys.stdlib_module_names
+    assert foreign == {"reconciler"}
+
+
 def test_only_what_both_ends_must_agree_on_is_shared_with_the_inside() -> None:
     shared = {
         f"reconciler.inside.{name}"
@@ -65,7 +82,14 @@ def test_settings_are_read_in_one_place() -> None:
         for module in MODULES
         if "reconciler.settings" in imports(module) and module.parent.name != "cli"
     }
-    assert readers <= {"app.py", "assembly.py", "heralds.py", "supervisor.py"}
+    assert readers <= {"life.py", "assembly.py", "heralds.py", "supervisor.py"}
+
+
+def loaded_with(module: str) -> set[str]:
+    """The packages that are there after its import in a process of its own."""
+    code = f"import sys, {module}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
 
 
 def source_of(module: str) -> Path:

@@ -12,7 +12,7 @@ from tests.end_to_end.samples import PLATFORM, service
 CONTROL = """
 import sys
 from pathlib import Path
-import reconciler.app as app
+import reconciler.life as life
 
 mark = Path({mark!r})
 
@@ -21,8 +21,8 @@ async def broken(*_):
 
 if not mark.exists():
     mark.touch()
-    app.poll = broken
-sys.exit(app.main())
+    life.poll = broken
+sys.exit(life.main())
 """
 
 SERVE = """
