@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from functools import cache
+from typing import Any, TypeVar
 
 import httpx
 
@@ -14,6 +15,12 @@ TOKEN = "rcl_" + "t" * 43
 GOOD = {"Authorization": f"Bearer {TOKEN}"}
 BAD = {"Authorization": "Bearer rcl_guessed"}
 T = TypeVar("T")
+
+
+@cache
+def openapi() -> dict[str, Any]:
+    """The control plane's own document: the same for every platform, and not to be changed."""
+    return build(Still(), Access(TOKEN)).openapi()
 
 
 @asynccontextmanager

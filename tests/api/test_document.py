@@ -14,13 +14,13 @@ from uv import find_uv_bin
 
 from reconciler.api import Access, build
 from reconciler.api.document import TAGS
-from tests.api.asking import TOKEN
+from tests.api.asking import TOKEN, openapi
 from tests.api.platform import Still, failing, service
 from tests.cli.running import environment, served
 from tests.downloads import kept
 
 GENERATOR = "openapi-python-client==0.29.1"
-DOCUMENT = build(Still(), Access(TOKEN)).openapi()
+DOCUMENT = openapi()
 OPERATIONS = {
     operation["operationId"]: (f"{method.upper()} {path}", operation)
     for path, item in DOCUMENT["paths"].items()

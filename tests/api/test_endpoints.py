@@ -7,10 +7,9 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from reconciler.api import Access, build
 from reconciler.api.application import ROUTERS
 from reconciler.model.status import ServiceStatus
-from tests.api.asking import BAD, GOOD, TOKEN, ask, client, get
+from tests.api.asking import BAD, GOOD, TOKEN, ask, client, get, openapi
 from tests.api.platform import Still, condition, failing, service, sync
 
 OPEN = {"/healthz", "/readyz", "/openapi.json"}
@@ -50,8 +49,7 @@ def many(count: int) -> Still:
 
 
 def endpoints() -> list[tuple[str, str]]:
-    document = build(small(), Access(TOKEN)).openapi()
-    found = [(method.upper(), path) for path, item in document["paths"].items() for method in item]
+    found = [(method.upper(), path) for path, item in openapi()["paths"].items() for method in item]
     found = [(method, path) for method, path in found if not path.startswith("/git/")]  # tests/api/test_git.py
     return [*found, ("GET", "/openapi.json")]
 
@@ -93,7 +91,7 @@ def test_the_matrix_knows_every_route() -> None:
 
 
 def test_every_answer_has_a_model_in_the_openapi_document() -> None:
-    document = build(small(), Access(TOKEN)).openapi()
+    document = openapi()
     for path, item in document["paths"].items():
         for method, operation in item.items():
             for status, response in operation["responses"].items():

@@ -5,9 +5,8 @@ import asyncio
 import httpx
 import pytest
 
-from reconciler.api import Access, build
 from reconciler.api.etags import is_known
-from tests.api.asking import TOKEN, ask, client
+from tests.api.asking import ask, client, openapi
 from tests.api.platform import Still, sync
 from tests.api.test_endpoints import endpoints, filled, small
 
@@ -107,6 +106,6 @@ def test_a_bug_in_the_middle_is_still_told() -> None:
 
 
 def test_the_document_says_which_answers_have_a_name() -> None:
-    document = build(small(), Access(TOKEN)).openapi()
+    document = openapi()
     named = {path for path, item in document["paths"].items() if "304" in item.get("get", {}).get("responses", {})}
     assert named == set(readable()) - {"/openapi.json"}

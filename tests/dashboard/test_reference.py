@@ -7,14 +7,13 @@ from typing import Any
 import httpx
 import pytest
 
-from reconciler.api import Access, build
 from reconciler.api.contracts import LARGEST, Contract, merged
 from reconciler.model.access import Caller
 from reconciler.model.names import ServiceName
-from tests.api.asking import TOKEN, client, get
+from tests.api.asking import client, get, openapi
 from tests.api.platform import Still, service
 
-OWN: dict[str, Any] = build(Still(), Access(TOKEN)).openapi()
+OWN: dict[str, Any] = openapi()
 AT = "http://services.example:8000"
 TASKS: dict[str, Any] = {
     "openapi": "3.1.0",

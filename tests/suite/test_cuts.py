@@ -20,7 +20,7 @@ from tests.suite.tasks_service import PREFIX
 
 PIECE = "s3cr3t-"
 LONG = "".join(f"{PIECE}{number}." for number in range(5_000))
-HUGE = "".join(f"{PIECE}{number:x}:" for number in range(KEPT))[:KEPT]
+HUGE = "".join(f"{PIECE}{number:x}:" for number in range(KEPT // len(PIECE)))[:KEPT]
 SECRETS = {"LONG": LONG, "HUGE": HUGE}
 SUITE = """
     cases:
