@@ -89,9 +89,14 @@ def _components() -> dict[str, Any]:
 
 
 def _fault(schema: dict[str, Any], body: Any) -> str | None:
-    whole = {**_modern(schema), "components": {"schemas": _components()}}
-    error = next(iter(jsonschema_rs.validator_for(whole).iter_errors(body)), None)
+    error = next(iter(_validator(json.dumps(schema)).iter_errors(body)), None)
     return f"{'/'.join(map(str, error.instance_path))}: {error.message}" if error is not None else None
+
+
+@cache
+def _validator(schema: str) -> jsonschema_rs.Validator:
+    """Making one takes long: all that GitHub describes is part of it."""
+    return jsonschema_rs.validator_for({**_modern(json.loads(schema)), "components": {"schemas": _components()}})
 
 
 def resolved(node: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import jwt
@@ -33,6 +34,11 @@ ANNOTATIONS_AT_ONCE = 50
 Body = dict[str, Any]
 
 
+@cache
+def _key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
 @dataclass
 class GitHub:
     repository: str = "octo/services"
@@ -52,7 +58,7 @@ class GitHub:
 
     def __post_init__(self) -> None:
         self.base = ""
-        self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.key = _key()
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
