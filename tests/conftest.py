@@ -5,9 +5,11 @@ import logging
 import os
 import sys
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.end_to_end.template import template_in
 from tests.postgres import Postgres
 
 # Images often set it. Hundreds of processes are started here, and each would compile all that it imports.
@@ -37,6 +39,13 @@ SLOW_FIRST = ("tests/end_to_end", "tests/supabase", "tests/check", "tests/dashbo
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, so that no process is left with one at the end."""
     items.sort(key=lambda item: not item.nodeid.startswith(SLOW_FIRST))
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder in which the plain environment is built already."""
+    base = tmp_path_factory.getbasetemp()
+    return template_in((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "template")
 
 
 @pytest.fixture(scope="session")

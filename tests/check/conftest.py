@@ -5,12 +5,15 @@ from pathlib import Path
 import pytest
 
 from tests.check.running import service
+from tests.end_to_end.platform import take_over
 from tests.end_to_end.repository import Repository
 
 
 @pytest.fixture(scope="session")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("check") / "data"
+def data(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Path:
+    made = tmp_path_factory.mktemp("check") / "data"
+    take_over(template, made / "check")
+    return made
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
-"""One environment is built per session; every platform starts from a copy of it that costs a few links."""
+"""Platforms, for one test or for a file of them."""
 
-import fcntl
-import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -20,29 +18,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
             if isinstance(value, Platform):
                 report.sections.append((f"server of {name}", value.said()))
     return report
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder in which the plain environment is built already: once, however many processes run tests."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "template"
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        # The others wait for the first, and find what it has made.
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "built").exists():
-            build(folder)
-    return folder / "data"
-
-
-def build(folder: Path) -> None:
-    with Platform(folder) as platform:
-        platform.commit({"services.yaml": PLATFORM, **service("warm")})
-        platform.start(ready_within=180)
-        assert platform.version("warm") == "1", platform.said()
-        platform.stop()
-    (folder / "built").touch()
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-c", "import sys; from reconciler.cli import main; sys.exit(main())")
 SHARED = ("environments", "locks", "cache")
 """What one data folder may take over from another: content-addressed, so equal wherever it lies."""
+UNWRITTEN = "unwritten.db"
+"""A journal of this version in which nothing is: the tables of each need not be made by migrating."""
 Told = dict[str, Any]
 
 
@@ -201,9 +203,16 @@ class Platform:
         if self.template is None or self.data.exists():
             return
         self.data.mkdir(mode=0o700)
-        for name in SHARED:
-            if (self.template / name).exists():
-                shutil.copytree(self.template / name, self.data / name, copy_function=os.link, symlinks=True)
+        take_over(self.template, self.data)
+        if (self.template / UNWRITTEN).exists():
+            shutil.copy2(self.template / UNWRITTEN, self.data / "journal.db")
+
+
+def take_over(template: Path, data: Path) -> None:
+    """By links to it: that costs next to nothing."""
+    for name in SHARED:
+        if (template / name).exists():
+            shutil.copytree(template / name, data / name, copy_function=os.link, symlinks=True)
 
 
 def check_invariants(service: Told) -> None:
