@@ -8,6 +8,7 @@ A step for which somebody outside waits, and which does not build upon those bef
 """
 
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from reconciler.store.line import Line
+from reconciler.store.line import MOST, Line
 from reconciler.store.unusable import StoreUnusable, explain
 
 T = TypeVar("T")
@@ -102,7 +103,7 @@ class Writer:
         try:
             with connection.begin():
                 self._do(connection, jobs, answers)
-                while not _is_awaited(answers) and (jobs := self._jobs.take(max(0.0, until - time.monotonic()))):
+                while _has_room(answers) and (jobs := self._jobs.take(max(0.0, until - time.monotonic()))):
                     self._do(connection, jobs, answers)
         except BaseException as error:
             # Nothing of this became durable, whatever the single steps thought.
@@ -122,8 +123,9 @@ class Writer:
             answers.append((job, *_try(connection, job, alone=alone)))
 
 
-def _is_awaited(answers: list[_Answer]) -> bool:
-    return any(job.future is not None for job in _jobs(answers))
+def _has_room(answers: list[_Answer]) -> bool:
+    """Nobody waits for any of it, and a crash would not take much along."""
+    return len(answers) < MOST and not any(job.future is not None for job in _jobs(answers))
 
 
 def _jobs(answers: list[_Answer]) -> list[_Job]:
@@ -133,11 +135,22 @@ def _jobs(answers: list[_Answer]) -> list[_Job]:
 def _try(connection: Connection, job: _Job, *, alone: bool) -> tuple[Any, BaseException | None]:
     if alone:
         return job.step(connection), None
+    point = connection.begin_nested()
     try:
-        with connection.begin_nested():
-            return job.step(connection), None
+        answer = job.step(connection)
+        point.commit()
     except Exception as error:
+        if not _is_open(connection):
+            # The disk is full: SQLite has taken back everything, the steps before included.
+            raise
+        point.rollback()
         return None, error
+    return answer, None
+
+
+def _is_open(connection: Connection) -> bool:
+    driver = connection.connection.driver_connection
+    return isinstance(driver, sqlite3.Connection) and driver.in_transaction
 
 
 def _tell(job: _Job, answer: Any, trouble: BaseException | None) -> None:
