@@ -355,6 +355,9 @@ def main(arguments: Sequence[str]) -> None:
     # Its socket is there before it is warm, so that control waits for a greeting and not for a file.
     zygote = Zygote(options.socket, options.lifeline_fd)
     prepare(options.lifeline_fd)
+    # And with it all that are forked from here on, whatever they wait for: a service of the same user must neither
+    # read what one of them is told later, nor write to what all of them are copies of.
+    kernel.seal()
     zygote.beget()
     zygote.run()
 

@@ -10,9 +10,28 @@ import pytest
 
 from tests.end_to_end.processes import is_alive
 from tests.inside.stage import Worker, Zygote, request
+from tests.inside.test_limits import NOBODY
 from tests.inside.test_stem import MEBIBYTE, SERVICE, parent_of, private
 from tests.waiting import until_sync
 
+SPIES = """
+import subprocess
+from fastapi import APIRouter
+
+router = APIRouter()
+
+@router.get("/child")
+def child():
+    return subprocess.Popen(["sleep", "60"]).pid
+
+@router.get("/{pid}")
+def look(pid: int):
+    try:
+        open(f"/proc/{pid}/mem", "r+b").close()
+    except OSError as error:
+        return error.strerror
+    return "it is open"
+"""
 TELLS = """
 import sys
 from fastapi import APIRouter
@@ -40,7 +59,7 @@ def spare_beside(worker: Worker) -> int:
     def look() -> int | None:
         stem = parent_of(worker.pid)
         children = Path(f"/proc/{stem}/task/{stem}/children").read_text().split()
-        spares = [int(pid) for pid in children if name_of(int(pid)) == "spare"]
+        spares = [int(pid) for pid in children if name_of(int(pid)) == "spare" and is_alive(int(pid))]
         return spares[0] if spares else None
 
     found = until_sync(look, what="a spare")
@@ -135,6 +154,35 @@ def test_when_the_platform_is_gone_so_is_the_spare(zygote: Zygote) -> None:
     spare = spare_beside(first)
     zygote.lifeline.close()
     until_sync(lambda: not is_alive(spare) and not is_alive(first.pid), what="the end of both")
+
+
+def test_neither_it_nor_what_it_is_a_copy_of_is_open_to_a_service(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """It will know somebody's secrets; and whoever could write to the stem could be everybody."""
+    zygote = Zygote(tmp_path_factory.mktemp("zygote"), user=NOBODY if os.geteuid() == 0 else None)
+    try:
+        spy = serving(zygote, SPIES)
+        spare = spare_beside(spy)
+        for pid in (spare, parent_of(spy.pid), zygote.process.pid):
+            assert spy.get(f"/{pid}").json == "Permission denied"
+        assert serving(zygote, name="victim").pid == spare
+        assert spy.get(f"/{spare}").json == "Permission denied"
+        assert spy.get(f"/{spy.get('/child').json}").json == "it is open", "which the spy can tell"
+    finally:
+        zygote.close()
+
+
+def test_one_that_could_not_prepare_itself_is_a_worker_all_the_same(tmp_path: Path) -> None:
+    zygote = Zygote(
+        tmp_path, prelude="from reconciler.inside import spare, zygote; spare.make_one_route = lambda: 1 // 0"
+    )
+    try:
+        first = serving(zygote)
+        spare = spare_beside(first)
+        worker = serving(zygote, name="further")
+        assert worker.pid == spare
+        assert worker.get("/3").json == {"number": 3.0}
+    finally:
+        zygote.close()
 
 
 def test_it_does_not_wait_for_ever(tmp_path: Path) -> None:
