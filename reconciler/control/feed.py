@@ -107,7 +107,7 @@ class Feed:
             revision=revision,
             data=data or {},
         )
-        self._show(notice)
+        _show(notice, self.witness)
         self._enqueue(notice, written or _nobody)
 
     def passes(
@@ -123,7 +123,7 @@ class Feed:
         """Tell progress, which nobody asks for afterwards."""
         at = datetime.now(UTC)
         notice = Notice(kind=kind, at=at, message=message, service=service, release=release, sync=sync, data=data or {})
-        self._show(notice)
+        _show(notice, self.witness)
         if not self._listeners:
             return
         if len(self._untold) >= MOST_UNTOLD:
@@ -135,13 +135,6 @@ class Feed:
         """Wait until all that was told so far has been heard."""
         while self._telling is not None and not self._telling.done():
             await asyncio.wait([self._telling])
-
-    def _show(self, notice: Notice) -> None:
-        try:
-            self.witness(notice)
-        except Exception:
-            # It only looks on: what it gets wrong is no reason to stop a deploy.
-            log.exception("a bug kept a notice from its witness", extra={"kind": notice.kind})
 
     def _drop(self) -> None:
         self.dropped += 1
@@ -162,19 +155,30 @@ class Feed:
 
     async def _written(self, some: list[tuple[Notice, Written | None]]) -> list[Notice]:
         """The same, with the numbers that events have once they are written down."""
-        events = [notice for notice, written in some if written is not None]
-        try:
-            numbers = iter(await self._journal.write(partial(_write, events)) if events else ())
-        except StoreUnusable:
-            log.exception("events could not be written down", extra={"events": [event.kind for event in events]})
-            return [notice for notice, _ in some]
+        numbers = iter(await self._number([notice for notice, written in some if written is not None]))
         told = []
         for notice, written in some:
-            if written is not None:
-                notice = replace(notice, id=next(numbers))
-                written(notice)
-            told.append(notice)
+            number = next(numbers) if written is not None else None
+            told.append(replace(notice, id=number))
+            if written is not None and number is not None:
+                _show(told[-1], written)
         return told
+
+    async def _number(self, events: list[Notice]) -> list[int | None]:
+        """What each is called in the journal; None for what is not in there."""
+        if not events:
+            return []
+        try:
+            return [*await self._journal.write(partial(_write, events))]
+        except StoreUnusable:
+            log.exception("events could not be written down", extra={"events": [event.kind for event in events]})
+            return [None for _ in events]
+        except Exception:
+            if len(events) > 1:
+                # One that cannot be written is no reason to lose the others.
+                return [number for event in events for number in await self._number([event])]
+            log.exception("a bug kept an event from being written down", extra={"kind": events[0].kind})
+            return [None]
 
 
 def _write(events: Iterable[Notice], entries: Transaction) -> list[int]:
@@ -191,6 +195,14 @@ def _write(events: Iterable[Notice], entries: Transaction) -> list[int]:
         )
         for event in events
     ]
+
+
+def _show(notice: Notice, witness: Written) -> None:
+    try:
+        witness(notice)
+    except Exception:
+        # It only looks on: what it gets wrong is no reason to stop a deploy.
+        log.exception("a bug kept a notice from its witness", extra={"kind": notice.kind})
 
 
 def _nobody(_: Notice) -> None:

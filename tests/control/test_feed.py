@@ -45,6 +45,29 @@ def test_one_who_listens_too_late_can_read_what_was_told(tmp_path: Path) -> None
     in_journal(tmp_path / "journal.db", scenario)
 
 
+def test_an_event_that_cannot_be_told_takes_no_other_along(tmp_path: Path) -> None:
+    def written(notice: Notice) -> None:
+        if notice.message == "2":
+            raise ValueError("a bug")
+        seen.append(notice.message)
+
+    seen: list[str] = []
+
+    async def scenario(journal: Journal) -> None:
+        feed = Feed(journal, Veil())
+        feed._veil.plain = lambda data: data  # type: ignore[method-assign,assignment]
+        with feed.listen() as listener:
+            for number in range(6):
+                data = {"number": object() if number == 4 else number}
+                feed.happened(Kind.RELEASE_SWITCHED, f"{number}", service=TASKS, data=data, written=written)
+            heard = [await anext(listener) for _ in range(6)]
+        assert [notice.message for notice in heard] == ["0", "1", "2", "3", "4", "5"]
+        assert [event.message for event in await journal.events()] == ["0", "1", "2", "3", "5"]
+        assert seen == ["0", "1", "3", "5"]
+
+    in_journal(tmp_path / "journal.db", scenario)
+
+
 def test_a_listener_that_does_not_keep_up_is_told_how_much_it_missed(tmp_path: Path) -> None:
     async def scenario(journal: Journal) -> None:
         feed = Feed(journal, Veil())
