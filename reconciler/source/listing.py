@@ -15,6 +15,8 @@ from typing import Final, TypeAlias
 LONG: Final = 4_096
 """Bytes; a shorter listing is read as quickly as it is found."""
 MOST_REMEMBERED: Final = 4
+MOST_BYTES: Final = 1 << 20
+"""Of all that are remembered, as git writes them: of 25,000 services or so. Read, they are twenty times as large."""
 MOST_PLACES: Final = 200
 """With more differences than that, reading everything is the shorter way."""
 BLOCK: Final = 64
@@ -60,11 +62,19 @@ class Listings:
             others = [one for one in reversed(self._remembered.values()) if len(one.data) == len(data)]
         amended = (_amended(other, data) for other in others)
         entries = next((one for one in amended if one is not None), None) or read(data)
-        with self._lock:
-            self._remembered[tree] = _Listing(data, entries)
-            if len(self._remembered) > MOST_REMEMBERED:
-                self._remembered.popitem(last=False)
+        self._remember(tree, _Listing(data, entries))
         return entries
+
+    def _remember(self, tree: bytes, listing: _Listing) -> None:
+        if len(listing.data) > MOST_BYTES:
+            return
+        with self._lock:
+            self._remembered[tree] = listing
+            while len(self._remembered) > MOST_REMEMBERED or self._size() > MOST_BYTES:
+                self._remembered.popitem(last=False)
+
+    def _size(self) -> int:
+        return sum(len(listing.data) for listing in self._remembered.values())
 
 
 def read(data: bytes) -> dict[bytes, Entry]:

@@ -173,3 +173,13 @@ def test_only_the_last_long_listings_are_remembered() -> None:
     for number in range(20):
         listings.read(b"%d" % number, rows({number: (b"40000", b"x")}))
     assert [number for number in range(20) if listings.known(b"%d" % number)] == [16, 17, 18, 19]
+
+
+def test_of_very_long_listings_fewer_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    listings, data = Listings(), rows({})
+    monkeypatch.setattr(listing, "MOST_BYTES", 2 * len(data))
+    for name in (b"1", b"2", b"3"):
+        listings.read(name, data)
+    assert [name for name in (b"1", b"2", b"3") if listings.known(name)] == [b"2", b"3"]
+    assert listings.read(b"longer", rows({}, range(2 * COUNT + 1, 4 * COUNT + 2))) and not listings.known(b"longer")
+    assert listings.known(b"3")
