@@ -17,12 +17,12 @@ import typer
 from reconciler.cli.server import DATA, DataOption
 from reconciler.cli.table import Cell, say_table
 from reconciler.cli.terminal import safe
+from reconciler.source.program import OLDEST as OLDEST_GIT
 
 Verdict = Literal["good", "weak", "bad"]
 MARKS = {"good": ("✓", "green"), "weak": ("!", "yellow"), "bad": ("✗", "red")}
 
 OLDEST_PYTHON = (3, 11)
-OLDEST_GIT = (2, 36)
 OLDEST_UV = (0, 12, 11)
 SAFE_SQLITE = (3, 51, 3)
 ENOUGH_FILES = 65_536

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import resource
 import signal
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -127,16 +126,12 @@ class Backend:
 
     async def _start(self, call: Call, line: Line) -> Process:
         # The program itself and not `git http-backend`, which is one process more, twice in every push.
-        process = await asyncio.create_subprocess_exec(
-            self._hosted.backend,
+        # How much it writes is bounded by how much it takes: it never unpacks what it is sent.
+        return await asyncio.create_subprocess_exec(
+            await self._hosted.backend(),
             env=self._environ(call) | line.environ, cwd="/", pass_fds=(line.ask, line.hear), start_new_session=True,
             stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=LONGEST_HEAD,
         )  # fmt: skip
-        if hasattr(resource, "prlimit"):
-            most = 2 * self._hosted.bounds.pack_bytes
-            with contextlib.suppress(OSError):  # It may be over already.
-                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, most))
-        return process
 
     def _environ(self, call: Call) -> dict[str, str]:
         told = {

@@ -8,19 +8,20 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import shutil
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reconciler.model.failure import Failure, Reason, Stalled, Wait
+from reconciler.model.failure import Reason, Stalled, Wait
 from reconciler.model.names import ObjectId, Revision
 from reconciler.source.address import Address, check_branch
 from reconciler.source.commit import Commit, read_commit
 from reconciler.source.hooks import write_hooks
 from reconciler.source.objects import Objects
-from reconciler.source.program import Git
+from reconciler.source.program import OLDEST, Git
 from reconciler.source.resolving import SHA, resolve
 from reconciler.source.signers import Signers
 from reconciler.source.tree import Tree
@@ -33,6 +34,7 @@ TENDED_AFTER = 1.0
 """Not while the push that brought one is on its way to its workers."""
 SECONDS = 30.0
 REPACK_SECONDS = 600.0
+VERSION = re.compile(rb"git version (\d+)\.(\d+)[\w.]*")
 DURABLE = ("-c", "core.fsync=default")
 """Nobody could give us this again."""
 
@@ -61,10 +63,9 @@ class Hosted:
         self.folder = self.root / f"{name}.git"
         self.hooks = self.root / "hooks"
         self.bounds = bounds or Bounds()
-        self.backend = Path()
-        """The program that git clients talk to, once it is open."""
         self.tip: ObjectId | None = None
         self.on_rewritten: Callable[[ObjectId, ObjectId], object] = lambda old, new: None
+        self._backend = Path()
         self._signers = signers
         self._git = Git(self.folder, protocol="", environ={}, file_limit=2 * self.bounds.pack_bytes)
         self._beside: set[asyncio.Task[None]] = set()
@@ -84,6 +85,12 @@ class Hosted:
         if not self.folder.joinpath("HEAD").is_file():
             await self._run("init", "--quiet", "--bare", "--template=")
         await self._run("symbolic-ref", "HEAD", self.ref)
+
+    async def backend(self) -> Path:
+        """The program that git clients talk to. An upgrade of git may have moved it."""
+        if not self._backend.is_file():
+            await self._find_backend()
+        return self._backend
 
     async def close(self) -> None:
         for task in self._beside:
@@ -150,7 +157,8 @@ class Hosted:
         return await resolve(self._git, "HEAD", self.branch, self.ref, seconds=SECONDS)
 
     async def _look_back(self, before: ObjectId, now: ObjectId) -> None:
-        with contextlib.suppress(Failure):
+        # Whatever keeps us from looking, git looks for itself.
+        with contextlib.suppress(Exception):
             if before in Objects(self.folder, self._lament).parents(now):
                 # The usual push: one commit more. No git has to be asked.
                 return
@@ -171,9 +179,14 @@ class Hosted:
 
     async def _find_backend(self) -> None:
         """Some systems keep it in a package of its own, and then nobody could push."""
+        version = await self._git.run("version", seconds=SECONDS)
+        if (found := VERSION.search(version.out)) and (int(found[1]), int(found[2])) < OLDEST:
+            # It would take no notice of what a push must not do.
+            message = f"{found[0].decode()} is too old for --receive. Install {OLDEST[0]}.{OLDEST[1]} or newer."
+            raise Stalled(Reason.SOURCE_UNAVAILABLE, message)
         said = await self._git.run("--exec-path", seconds=SECONDS)
-        self.backend = Path(said.out.decode("utf-8", "replace").strip(), "git-http-backend")
-        if not said.well or not self.backend.exists():
+        self._backend = Path(said.out.decode("utf-8", "replace").strip(), "git-http-backend")
+        if not said.well or not self._backend.is_file():
             message = "git has no http-backend here, which --receive needs. Install it; Alpine calls it git-daemon."
             raise Stalled(Reason.SOURCE_UNAVAILABLE, message)
 

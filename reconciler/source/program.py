@@ -22,6 +22,8 @@ from typing import IO
 
 from reconciler.model.failure import Reason, Wait
 
+OLDEST = (2, 36)
+"""The oldest git that obeys all that it is told here."""
 OUTPUT_LIMIT = 64 * 1024
 """A remote may talk as long as it likes; nobody reads more of it than this."""
 

@@ -85,14 +85,21 @@ def test_a_repository_that_cannot_be_hosted_is_one_clear_line(tmp_path: Path, wo
     assert told in done.stderr
 
 
-def test_a_git_without_its_backend_is_said_at_the_start(tmp_path: Path) -> None:
-    """As where it is a package of its own: here it is a git that says it is elsewhere."""
+@pytest.mark.parametrize(
+    ("asked", "answered", "told"),
+    [
+        pytest.param("*--exec-path", "/nonexistent", "git has no http-backend here", id="a package of its own"),
+        pytest.param("*version", "git version 2.30.1", "git version 2.30.1 is too old for --receive", id="an old one"),
+    ],
+)
+def test_a_git_that_cannot_host_is_said_at_the_start(tmp_path: Path, asked: str, answered: str, told: str) -> None:
+    """Here it is a git that says so of itself."""
     git_program = shutil.which("git")
     wrapped = tmp_path / "bin" / "git"
     wrapped.parent.mkdir()
-    wrapped.write_text(f'#!/bin/sh\ncase "$*" in *--exec-path) echo {tmp_path};; *) exec {git_program} "$@";; esac\n')
+    wrapped.write_text(f'#!/bin/sh\ncase "$*" in {asked}) echo {answered};; *) exec {git_program} "$@";; esac\n')
     wrapped.chmod(0o755)
     flags = ("--receive", "--port", "0", "--control-port", "0", "--data", str(tmp_path / "data"))
     done = executed("serve", *flags, PATH=f"{wrapped.parent}:{os.environ['PATH']}")
     assert done.returncode == 2, done
-    assert "git has no http-backend here" in done.stderr
+    assert told in done.stderr
