@@ -99,18 +99,17 @@ def test_many_workers_may_be_asked_for_at_once(zygote: Zygote) -> None:
     assert {zygote.wire.next("forked")["worker"] for _ in specs} == {spec["worker"] for spec in specs}
 
 
-def outer(word: str) -> str:
-    def inner() -> str:
-        return word * 2
-
-    return inner()
-
-
-def never() -> None:
-    raise AssertionError
-
-
 def test_code_that_is_called_moves_and_does_what_it_did() -> None:
+    # Made here: the collector, which knows all functions, no longer knows those that were there when tests began.
+    def outer(word: str) -> str:
+        def inner() -> str:
+            return word * 2
+
+        return inner()
+
+    def never() -> None:
+        raise AssertionError
+
     inner = next(one for one in outer.__code__.co_consts if isinstance(one, CodeType))
     function = FunctionType(outer.__code__, globals(), "twice")
     was, stays = outer.__code__, never.__code__
