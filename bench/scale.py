@@ -41,7 +41,7 @@ def run() -> list[Figure]:
 
 
 def services(count: int) -> dict[str, str]:
-    idle = {path: text for n in range(1, count) for path, text in service(f"service-{n}").items()}
+    idle = {path: text for n in range(1, count) for path, text in service(f"service-{n}", f"of-{n}").items()}
     return {"services.yaml": SETTINGS, **service("tasks"), **idle}
 
 

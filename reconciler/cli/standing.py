@@ -44,8 +44,11 @@ def key(condition: Condition) -> str:
 
 
 def worst(conditions: Iterable[Condition]) -> Condition | None:
-    known = [condition for condition in conditions if key(condition) in WORST_FIRST]
-    return min(known, key=lambda condition: WORST_FIRST.index(key(condition)), default=None)
+    """What to say of it in one word. That a suspended service is not ready is what somebody asked for."""
+    known = {key(condition): condition for condition in conditions if key(condition) in WORST_FIRST}
+    if "Suspended" in known:
+        known.pop("Ready=False", None)
+    return known[min(known, key=WORST_FIRST.index)] if known else None
 
 
 def mark(condition: Condition | None) -> tuple[str, str]:

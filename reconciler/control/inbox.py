@@ -17,13 +17,13 @@ from reconciler.control.pace import Pace
 from reconciler.control.triggers import Triggers
 from reconciler.model.status import WebhookStatus
 from reconciler.model.webhook.event import Event, Followed, judge, quoted
+from reconciler.store.insisting import STORE_RETRY
 from reconciler.store.journal import Journal
 from reconciler.store.rows import WebhookRow
 from reconciler.store.unusable import StoreUnusable
 
 log = logging.getLogger(__name__)
 
-STORE_RETRY = 5.0
 APART = 1.0
 """Syncs that webhooks ask for are this far apart when more than one comes at a time."""
 QUIET_FOR = 0.25

@@ -21,7 +21,7 @@ from reconciler.control.lane import BUG, Lane, Order, Work, dependency_not_ready
 from reconciler.control.losses import check_losses
 from reconciler.control.memory import Memory
 from reconciler.control.reading import Reader
-from reconciler.control.record import STORE_RETRY, Record, passed_by, state_of, told
+from reconciler.control.record import Record, passed_by, state_of, told
 from reconciler.control.stopwatch import Stopwatch
 from reconciler.control.traffic import Traffic
 from reconciler.control.triggers import Request, Triggers
@@ -31,8 +31,8 @@ from reconciler.model.names import Revision, ServiceName, SyncId
 from reconciler.model.plan import Action, Verb, in_order
 from reconciler.source.followed import Source
 from reconciler.source.tree import Tree
+from reconciler.store.insisting import insist
 from reconciler.store.rows import SyncRow
-from reconciler.store.unusable import StoreUnusable
 from reconciler.worker.zygote import Zygotes
 
 log = logging.getLogger(__name__)
@@ -238,13 +238,7 @@ class Loop:
         self._spawn(self._retry())
 
     async def _retry(self) -> None:
-        while True:
-            try:
-                await self.triggers.ask("retry", "reconciler")
-            except StoreUnusable:
-                await asyncio.sleep(STORE_RETRY)
-            else:
-                return
+        await insist(lambda: self.triggers.ask("retry", "reconciler"), "another try has to wait for the journal")
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)

@@ -7,7 +7,6 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Coroutine
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
@@ -22,6 +21,7 @@ from reconciler.model.names import ServiceName, SyncId
 from reconciler.model.notice import Kind
 from reconciler.model.plan import Action, Verb
 from reconciler.model.status import ActionStatus
+from reconciler.store.insisting import insist
 from reconciler.store.journal import Journal, Transaction
 from reconciler.store.rows import SyncRow
 from reconciler.store.unusable import StoreUnusable
@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 
 State = Literal["done", "failed", "superseded"]
 
-STORE_RETRY = 5.0
 MISNAMED_TOLD = 3
 
 
@@ -108,28 +107,26 @@ class Record:
             kept=kept,
             phases=[phase.model_dump(mode="json") for phase in watch.phases],
         )
-        try:
-            await self._write_down(request, end)
-        except StoreUnusable:
-            log.exception("a sync could not be written down yet", extra={"sync": request.sync})
-            self._spawn(self._persist(request, end))
         seconds = sum(phase.seconds for phase in watch.phases if phase.service is None)
         told: dict[str, Any] = {"state": state, "seconds": seconds, "phases": in_seconds(watch.phases)}
         told.update(Counter(one.outcome for one in actions))
+        writing = asyncio.create_task(self._write_down(request, end))
+        # From here on it has its place in the journal, and shares a flush with what is told: whoever hears of the end
+        # finds it written down.
+        await asyncio.sleep(0)
         self._feed.happened(Kind.SYNC_FINISHED, message or state, sync=request.sync, revision=revision, data=told)
+        try:
+            await writing
+        except StoreUnusable:
+            log.exception("a sync could not be written down yet", extra={"sync": request.sync})
+            # Whoever waits for this sync asks the journal, and would wait for ever.
+            again = partial(self._write_down, request, end)
+            self._spawn(insist(again, "the end of a sync has to wait", sync=request.sync))
         self.first_sync_finished.set()
 
     async def _write_down(self, request: Request, end: Callable[..., SyncRow | None]) -> None:
         row = await self._journal.write(partial(end, seen=self._seen()))
         self.last_sync = row if self.is_newest(request) else self.last_sync
-
-    async def _persist(self, request: Request, end: Callable[..., SyncRow | None]) -> None:
-        """Whoever waits for this sync asks the journal, and would wait for ever."""
-        while True:
-            await asyncio.sleep(STORE_RETRY)
-            with suppress(StoreUnusable):
-                await self._write_down(request, end)
-                return
 
 
 def _write_end(

@@ -47,7 +47,9 @@ def look_for(objects: Objects, places: Places, pattern: str, before: Folders | N
 def _look_again(places: Places, former: Places, before: Folders) -> Folders:
     if places.root == former.root:
         return replace(before, moved=(), gone=())
-    now, then = (Search(_Beside(*both), before.pattern) for both in ((places, former), (former, places)))
+    different: dict[str, list[bytes]] = {}
+    now = Search(_Beside(places, former, different), before.pattern)
+    then = Search(_Beside(former, places, different), before.pattern)
     found, lost = _ids(now), _ids(then)
     looked_into = before.looked_into + now.looked_into - then.looked_into
     check_effort(looked_into, before.pattern)
@@ -73,6 +75,8 @@ class _Beside:
 
     places: Places
     other: Places
+    different: dict[str, list[bytes]]
+    """The names by which the two differ in a folder; the same from either side."""
     _twins: dict[str, Entry | None] = field(default_factory=dict)
     """What the other has at a path."""
 
@@ -84,11 +88,13 @@ class _Beside:
     def children(self, tree: bytes, path: str) -> dict[bytes, Entry]:
         ours, twin = self.places.children(tree, path), self._twins[path]
         theirs = self.other.children(twin[2], path) if twin is not None and kind_of(twin) == FOLDER else {}
-        different = {name: entry for name, entry in ours.items() if theirs.get(name) != entry}
-        for name in different:
+        if path not in self.different:
+            moved = [name for name, entry in ours.items() if theirs.get(name) != entry]
+            self.different[path] = [*moved, *(theirs.keys() - ours.keys())]
+        for name in self.different[path]:
             text = shown(name)
             # An escape that somebody wrote looks like one of ours.
             if "\\" in text:
                 raise _Ambiguous
             self._twins[f"{path}/{text}" if path else text] = theirs.get(name)
-        return different
+        return {name: ours[name] for name in self.different[path] if name in ours}

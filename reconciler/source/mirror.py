@@ -28,6 +28,11 @@ from reconciler.source.trouble import Meaning, Trouble, understand
 TIP = "refs/reconciler/tip"
 """Where the branch is kept; a name of ours, so that no remote name ever becomes a path here."""
 FIRST_DEPTH = 50
+UNPACKED = ("-c", "core.compression=0")
+"""What git adds to a pack to make it whole, the last listing of a large folder first of all, goes with the next repack:
+it is not worth the time that packing it takes."""
+NEAR = ("--upload-pack=git -c pack.window=0 -c pack.compression=0 -c core.compression=0 upload-pack",)
+"""How a folder on this machine sends what came last: looking for resemblances, and packing, take longer than a copy."""
 MOST_PACKS = 50
 """Every fetch leaves a pack; when there are more, they are put together."""
 
@@ -169,16 +174,17 @@ class Mirror:
     async def _fetch_into(self, git: Git, *, first: bool) -> Trouble | None:
         # Whoever has to look at every commit since some moment needs all of them.
         depth = (f"--depth={FIRST_DEPTH}",) if first and self._signers is None else ()
-        trouble = await self._fetch_once(git, depth)
+        sender = NEAR if not first and self.address.kind == "path" else ()
+        trouble = await self._fetch_once(git, (*depth, *sender))
         if trouble is not None and trouble.meaning is Meaning.NO_SHALLOW:
-            trouble = await self._fetch_once(git, ())
+            trouble = await self._fetch_once(git, sender)
         return trouble
 
-    async def _fetch_once(self, git: Git, depth: tuple[str, ...]) -> Trouble | None:
+    async def _fetch_once(self, git: Git, manner: tuple[str, ...]) -> Trouble | None:
         before = self.tip
         said = await git.run(
-            "fetch", "--no-progress", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head",
-            "--no-auto-maintenance", "--no-write-commit-graph", "--update-shallow", *depth,
+            *UNPACKED, "fetch", "--no-progress", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head",
+            "--no-auto-maintenance", "--no-write-commit-graph", "--update-shallow", *manner,
             "--end-of-options", self.address.location, f"+refs/heads/{self.branch}:{TIP}",
             seconds=self._bounds.fetch_seconds,
         )  # fmt: skip

@@ -85,7 +85,9 @@ def test_status_is_1_when_the_source_cannot_be_reached(platform: Still, data: Pa
 
 def test_a_suspended_service_is_somebodys_wish(platform: Still, data: Path) -> None:
     platform.all["tasks"] = service("tasks", condition("Ready", "False", "Live"), condition("Suspended"))
-    assert reconciler("status", "--data", str(data)).returncode == 0
+    done = reconciler("status", "--data", str(data))
+    assert done.returncode == 0
+    assert [line for line in done.stdout.splitlines() if line.startswith("-  tasks  Ready=False Suspended")]
 
 
 def test_status_of_one_service_says_where_it_fails(platform: Still, data: Path) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from reconciler.control import record
 from reconciler.control.feed import Feed
 from reconciler.control.loop import Loop
 from reconciler.control.veil import Veil
@@ -32,7 +31,7 @@ def test_the_end_of_a_sync_is_written_down_when_the_disk_has_room_again(
         row = await until(lambda: loop.last_sync, what="its end in the journal")
         assert row is not None and (row.id, row.state, row.message) == (request.sync, "failed", "no answer")
 
-    monkeypatch.setattr(record, "STORE_RETRY", 0.01)
+    monkeypatch.setattr("reconciler.store.insisting.STORE_RETRY", 0.01)
     with_loop(tmp_path, scenario)
 
 

@@ -81,7 +81,7 @@ def test_a_bug_in_a_run_is_one_failed_run(world: World) -> None:
 def test_an_end_that_cannot_be_written_down_is_written_when_there_is_room(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconciler.control.cron.book.STORE_RETRY", 0.01)
+    monkeypatch.setattr("reconciler.store.insisting.STORE_RETRY", 0.01)
 
     async def scenario(world: World) -> None:
         world.held = asyncio.Event()
@@ -98,8 +98,7 @@ def test_an_end_that_cannot_be_written_down_is_written_when_there_is_room(
 
 
 def test_what_waits_for_its_turn_waits_for_room_on_the_disk_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("book", "course"):
-        monkeypatch.setattr(f"reconciler.control.cron.{module}.STORE_RETRY", 0.01)
+    monkeypatch.setattr("reconciler.store.insisting.STORE_RETRY", 0.01)
 
     async def scenario(world: World) -> None:
         world.held = asyncio.Event()

@@ -10,14 +10,13 @@ import logging
 from functools import partial
 
 from reconciler.model.run import RunId
+from reconciler.store.insisting import insist
 from reconciler.store.journal import Journal, Transaction
 from reconciler.store.rows import RunRow
-from reconciler.store.unusable import StoreUnusable
 
 log = logging.getLogger(__name__)
 
 GATHERS = 0.02
-STORE_RETRY = 5.0
 CLOSES_WITHIN = 2.0
 Rows = dict[RunId, RunRow]
 
@@ -54,14 +53,8 @@ class Book:
                 written.set_result(None)
 
     async def _persist(self, rows: Rows) -> None:
-        while True:
-            try:
-                await self._journal.write(partial(_stand, rows=tuple(rows.values())))
-            except StoreUnusable as unusable:
-                log.warning("what became of runs has to wait", extra={"runs": len(rows), "why": str(unusable)})
-                await asyncio.sleep(STORE_RETRY)
-            else:
-                return
+        stand = partial(_stand, rows=tuple(rows.values()))
+        await insist(lambda: self._journal.write(stand), "what became of runs has to wait", runs=len(rows))
 
 
 def _stand(entries: Transaction, *, rows: tuple[RunRow, ...]) -> None:

@@ -13,16 +13,16 @@ from datetime import datetime
 from functools import partial
 
 from reconciler.control.cron.alarm import Key
-from reconciler.control.cron.book import STORE_RETRY, Book
+from reconciler.control.cron.book import Book
 from reconciler.control.cron.duty import Duty
 from reconciler.control.cron.performance import NotBegun, Perform
 from reconciler.control.cron.telling import Standing, tell_end
 from reconciler.control.live import Live
 from reconciler.model.names import ServiceName
 from reconciler.model.run import Outcome, RunState
+from reconciler.store.insisting import insist
 from reconciler.store.journal import Journal
 from reconciler.store.rows import RunRow
-from reconciler.store.unusable import StoreUnusable
 from reconciler.worker.slot import take_turn
 
 log = logging.getLogger(__name__)
@@ -160,11 +160,5 @@ class Course:
 
     async def _intend(self, run: RunRow) -> None:
         """What waited is an intent from here on, and never begun again by another control."""
-        while True:
-            try:
-                await self._journal.change_runs([replace(run, state=RunState.INTENDED)])
-            except StoreUnusable as unusable:
-                log.warning("a run has to wait for the journal", extra={"run": run.id, "why": str(unusable)})
-                await asyncio.sleep(STORE_RETRY)
-            else:
-                return
+        intended = [replace(run, state=RunState.INTENDED)]
+        await insist(lambda: self._journal.change_runs(intended), "a run has to wait for the journal", run=run.id)

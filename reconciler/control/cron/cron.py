@@ -17,7 +17,6 @@ from itertools import islice, zip_longest
 
 from reconciler.control.account import Account
 from reconciler.control.cron.alarm import Alarm, Key
-from reconciler.control.cron.book import STORE_RETRY
 from reconciler.control.cron.course import GONE, Course, Roster
 from reconciler.control.cron.duty import OUTCOMES_KEPT, Duty
 from reconciler.control.cron.performance import Perform, perform
@@ -28,6 +27,7 @@ from reconciler.model.names import ServiceName
 from reconciler.model.refusal import Refusal, Unknown
 from reconciler.model.run import Cause, Outcome, RunState
 from reconciler.model.timetable import Due, due
+from reconciler.store.insisting import STORE_RETRY
 from reconciler.store.journal import Journal, Transaction
 from reconciler.store.rows import JobRow, RunRow
 from reconciler.store.runs import Settled
