@@ -154,6 +154,7 @@ def test_when_the_platform_is_gone_so_is_the_spare(zygote: Zygote) -> None:
     spare = spare_beside(first)
     zygote.lifeline.close()
     until_sync(lambda: not is_alive(spare) and not is_alive(first.pid), what="the end of both")
+    until_sync(lambda: zygote.process.poll() is not None, what="the end of the fork server")
 
 
 def test_neither_it_nor_what_it_is_a_copy_of_is_open_to_a_service(tmp_path_factory: pytest.TempPathFactory) -> None:
