@@ -18,8 +18,8 @@ if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Most tests wait for processes and sockets: two of them share a core well."""
-    return 2 * (os.cpu_count() or 1)
+    """Most tests wait for processes and sockets: three of them share a core well."""
+    return 3 * (os.cpu_count() or 1)
 
 
 @pytest.hookimpl(wrapper=True)
