@@ -118,7 +118,7 @@ class Story:
         self.ended = True
         state, seconds = notice.data["state"], notice.data["seconds"]
         if state == "done":
-            yield f"{STEP}Done in {seconds:.1f} s"
+            yield f"{STEP}Done in {seconds:.2f} s"
         elif state == "superseded":
             yield f"{STEP}A newer commit takes its place"
         else:
