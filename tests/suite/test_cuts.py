@@ -23,6 +23,7 @@ LONG = "".join(f"{PIECE}{number}." for number in range(5_000))
 HUGE = "".join(f"{PIECE}{number:x}:" for number in range(KEPT // len(PIECE)))[:KEPT]
 SECRETS = {"LONG": LONG, "HUGE": HUGE}
 SUITE = """
+    budget: {total: 120s, request: 60s}
     cases:
       - {name: a value, GET: /json, expect: {json: {$.key: other}}}
       - {name: several, GET: /json, expect: {json: {"$..key": {contains: other}}}}
