@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -64,6 +65,30 @@ def test_others_have_their_turn_while_a_worker_talks() -> None:
         going.cancel()
         assert len(heard) == 5_000
         assert turns >= 5_000 // lines.AT_ONCE
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("unread", [pytest.param(0, id="and hangs up"), pytest.param(1, id="and does not listen")])
+def test_what_a_worker_said_last_is_heard_whatever_is_being_said_to_it(unread: int) -> None:
+    """The one that fails at its import says why, and is gone before it is asked to count its requests."""
+
+    async def scenario() -> None:
+        with tempfile.TemporaryDirectory(prefix="rcl-") as folder, socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(f"{folder}/c")
+            listener.listen()
+            line = await Lines.connect(Path(folder, "c"))
+            worker, _ = listener.accept()
+            for _ in range(unread):
+                line.send({"op": "stats"})
+            worker.sendall(b'{"op":"hello"}\n' + b'{"op":"state","state":"failed"}\n')
+            worker.close()
+            for _ in range(3):
+                line.send({"op": "count"})
+                await asyncio.sleep(0)
+            heard = [message async for message in line.messages()]
+            assert [message["op"] for message in heard] == ["hello", "state"]
+            line.close()
 
     asyncio.run(scenario())
 
