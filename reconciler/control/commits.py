@@ -12,7 +12,6 @@ from reconciler.model.names import ObjectId, sha_of
 from reconciler.source.followed import Source
 from reconciler.store.journal import Journal
 from reconciler.store.rows import CommitRow
-from reconciler.store.unusable import StoreUnusable
 
 log = logging.getLogger(__name__)
 
@@ -52,10 +51,7 @@ class Commits:
         commit = await asyncio.to_thread(self._mirror.commit, sha)
         row = CommitRow(sha=sha, author=commit.author, subject=commit.subject, at=commit.at)
         self._remember(row)
-        try:
-            await self._journal.note_commit(row)
-        except StoreUnusable:
-            log.exception("a commit could not be written down")
+        self._journal.later(lambda entries: entries.note_commit(row))
 
     def _remember(self, row: CommitRow) -> None:
         self._known[row.sha] = row

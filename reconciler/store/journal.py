@@ -150,7 +150,6 @@ class Journal:
     webhook = _alone(Transaction.webhook)
     webhooks = _alone(Transaction.webhooks)
 
-    note_commit = _alone(Transaction.note_commit)
     commits = _alone(Transaction.commits)
 
     settle_jobs = _alone(Transaction.settle_jobs)
