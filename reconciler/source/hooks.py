@@ -44,6 +44,8 @@ exit 1
 MOST_UPDATES = 10_000
 MOST_OPTIONS = 20
 LONGEST_LINE = 8192
+GATHERS = 0.01
+"""So long a line waits for the next. Each that is passed on alone wakes five processes on its way to the terminal."""
 TAKES_LINES_WITHIN = 30.0
 """A pusher who does not read holds up nobody but himself, and not for ever."""
 
@@ -96,6 +98,8 @@ class Line:
         self._question, self.ask = os.pipe()
         self.hear, self._answer = os.pipe()
         self._kept: list[asyncio.BaseTransport] = []
+        self._unsaid = ""
+        self._soon: asyncio.TimerHandle | None = None
 
     @property
     def environ(self) -> dict[str, str]:
@@ -117,6 +121,8 @@ class Line:
         self._kept = [reading, writing]
 
     def close(self) -> None:
+        if self._soon is not None:
+            self._soon.cancel()
         kept, self._kept = self._kept, []
         for transport in kept:
             # One that was hung up on closes itself, and must not be closed twice.
@@ -136,11 +142,16 @@ class Line:
             yield question
 
     async def say(self, text: str) -> None:
-        """Lines for the pusher's terminal."""
-        await self._write("".join(f".{line}\n" for line in text.split("\n")))
+        """Lines for the pusher's terminal, in a moment."""
+        self._unsaid += "".join(f".{line}\n" for line in text.split("\n"))
+        if self._soon is None:
+            self._soon = asyncio.get_running_loop().call_later(GATHERS, self._write)
+        await self._drain()
 
     async def end(self, *, well: bool) -> None:
-        await self._write(f"={0 if well else 1}\n")
+        self._unsaid += f"={0 if well else 1}\n"
+        self._write()
+        await self._drain()
 
     async def _next(self) -> Question | None:
         try:
@@ -182,9 +193,15 @@ class Line:
             raise Broken("the objects of this push lie elsewhere")
         return path
 
-    async def _write(self, text: str) -> None:
+    def _write(self) -> None:
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        said, self._unsaid = self._unsaid, ""
+        self._writer.write(said.encode(errors="replace"))
+
+    async def _drain(self) -> None:
         try:
-            self._writer.write(text.encode(errors="replace"))
             async with asyncio.timeout(TAKES_LINES_WITHIN):
                 await self._writer.drain()
         except (OSError, TimeoutError) as error:
