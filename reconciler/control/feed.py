@@ -1,7 +1,7 @@
 """Everything that happens, in the order in which it happened, for whoever listens.
 
 No secret passes: what is told here goes to terminals, forges and databases. Events are written down before anybody
-hears of them, so that a listener who comes back can ask for what it missed.
+hears of them, so that a listener who comes back can ask for what it missed; but for those who only watch.
 Nobody who tells something waits for those who listen: a listener that does not keep up loses the oldest notices and
 is told so.
 """
@@ -67,6 +67,7 @@ class Feed:
         self._journal = journal
         self._veil = veil
         self._listeners: set[Listener] = set()
+        self._early: set[Listener] = set()
         self._untold: deque[tuple[Notice, Written | None]] = deque()
         self._telling: asyncio.Task[None] | None = None
         self.witness: Written = _nobody
@@ -75,14 +76,14 @@ class Feed:
         """Notices that some listener lost, or that a slow disk kept from all of them."""
 
     @contextmanager
-    def listen(self) -> Iterator[Listener]:
-        """Hear what is told from here on, until the block is left."""
-        listener = Listener(self._drop)
-        self._listeners.add(listener)
+    def listen(self, *, early: bool = False) -> Iterator[Listener]:
+        """Hear what is told from here on, until the block is left; `early` for who will never ask what was missed."""
+        listener, listeners = Listener(self._drop), self._early if early else self._listeners
+        listeners.add(listener)
         try:
             yield listener
         finally:
-            self._listeners.discard(listener)
+            listeners.discard(listener)
 
     def happened(
         self,
@@ -124,7 +125,7 @@ class Feed:
         at = datetime.now(UTC)
         notice = Notice(kind=kind, at=at, message=message, service=service, release=release, sync=sync, data=data or {})
         _show(notice, self.witness)
-        if not self._listeners:
+        if not self._listeners and not self._early:
             return
         if len(self._untold) >= MOST_UNTOLD:
             self._drop()
@@ -141,6 +142,8 @@ class Feed:
 
     def _enqueue(self, notice: Notice, written: Written | None) -> None:
         veiled = replace(notice, message=self._veil.text(notice.message), data=self._veil.plain(notice.data))
+        for listener in self._early:
+            listener.tell(veiled)
         self._untold.append((veiled, written))
         if self._telling is None or self._telling.done():
             self._telling = asyncio.create_task(self._tell())

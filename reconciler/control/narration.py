@@ -7,6 +7,7 @@ does not listen changes nothing.
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping
+from datetime import datetime
 from typing import Any, Literal
 
 from reconciler.control.feed import Listener
@@ -64,6 +65,9 @@ class Story:
         """Services it does something about, and that have not come to an end."""
         self._told: set[str] = set()
         """Services whose failure was told at length."""
+        self._since: datetime | None = None
+        self._all_is_well = False
+        """There was something to do, and nothing of it was held back or failed yet."""
 
     @property
     def waiting(self) -> str:
@@ -71,7 +75,9 @@ class Story:
 
     def hear(self, notice: Notice) -> Iterator[str]:
         """The lines that it makes; most notices are about something else and make none."""
-        if notice.sync == self._sync and notice.kind is Kind.SYNC_PLANNED:
+        if notice.sync == self._sync and notice.kind is Kind.SYNC_STARTED:
+            self._since = notice.at
+        elif notice.sync == self._sync and notice.kind is Kind.SYNC_PLANNED:
             yield from self._plan(notice)
         elif notice.sync == self._sync and notice.kind is Kind.SYNC_FINISHED:
             yield from self._end(notice)
@@ -87,6 +93,7 @@ class Story:
         if len(actions) > MOST_ACTIONS:
             yield f"{MARGIN}and {len(actions) - MOST_ACTIONS} more"
         self._about = {action["service"] for action in actions if action["verb"] != Verb.HOLD.value}
+        self._all_is_well = 0 < len(self._about) == len(actions)
         self.ended = self._until == "plan"
 
     def _step(self, service: ServiceName, notice: Notice) -> Iterator[str]:
@@ -101,7 +108,15 @@ class Story:
             yield visible(f"{TROUBLE}{service}: {notice.message}")
         elif notice.kind is Kind.ACTION_FINISHED and notice.sync == self._sync:
             self._about.discard(service)
+            self._all_is_well &= notice.data["outcome"] == "done"
             yield from self._outcome(service, notice.data)
+            if self._all_is_well and not self._about and self._since is not None:
+                # That the sync comes to its end, too, is bookkeeping, and nobody need sit before it.
+                yield from self._done((notice.at - self._since).total_seconds())
+
+    def _done(self, seconds: float) -> Iterator[str]:
+        self.ended = True
+        yield f"{STEP}Done in {seconds:.2f} s"
 
     def _outcome(self, service: ServiceName, data: Mapping[str, Any]) -> Iterator[str]:
         if data["outcome"] == "superseded":
@@ -116,9 +131,9 @@ class Story:
 
     def _end(self, notice: Notice) -> Iterator[str]:
         self.ended = True
-        state, seconds = notice.data["state"], notice.data["seconds"]
+        state = notice.data["state"]
         if state == "done":
-            yield f"{STEP}Done in {seconds:.2f} s"
+            yield from self._done(notice.data["seconds"])
         elif state == "superseded":
             yield f"{STEP}A newer commit takes its place"
         else:

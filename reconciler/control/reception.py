@@ -45,7 +45,7 @@ class Announcer:
 
     async def announce(self, actor: str, until: Until) -> AsyncGenerator[str, None]:
         """The sync is certain to happen once the first line is there; whoever stops listening stops nothing."""
-        with self._feed.listen() as listener:
+        with self._feed.listen(early=True) as listener:
             try:
                 request = await self._loop.triggers.ask("push", actor)
             except StoreUnusable as unusable:

@@ -68,6 +68,22 @@ def test_an_event_that_cannot_be_told_takes_no_other_along(tmp_path: Path) -> No
     in_journal(tmp_path / "journal.db", scenario)
 
 
+def test_who_only_watches_hears_at_once_and_in_order(tmp_path: Path) -> None:
+    async def scenario(journal: Journal) -> None:
+        feed = Feed(journal, Veil())
+        with feed.listen(early=True) as early, feed.listen() as listener:
+            for number in range(3):
+                feed.happened(Kind.RELEASE_SWITCHED, f"{number}", service=TASKS)
+                feed.passes(Kind.PHASE_BEGAN, f"{number}", service=TASKS)
+            heard = [await anext(early) for _ in range(6)]
+            assert [notice.id for notice in heard] == [None] * 6, "nothing is written down yet"
+            assert [int(notice.message) for notice in heard] == [0, 0, 1, 1, 2, 2]
+            assert (await anext(listener)).id == 1
+        feed.passes(Kind.PHASE_BEGAN, "nobody hears this")
+
+    in_journal(tmp_path / "journal.db", scenario)
+
+
 def test_a_listener_that_does_not_keep_up_is_told_how_much_it_missed(tmp_path: Path) -> None:
     async def scenario(journal: Journal) -> None:
         feed = Feed(journal, Veil())

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -75,6 +75,18 @@ def test_each_service_is_told_where_it_lives_or_why_it_does_not() -> None:
         "-----> c is gone",
         " !     Not everything is live. The branch has moved; what served goes on serving.",
     ]
+
+
+def test_it_is_done_when_everything_is_live_and_not_later() -> None:
+    begun = notice(Kind.SYNC_STARTED)
+    last = replace(finished("b", verb="start"), at=begun.at + timedelta(milliseconds=1250))
+    both = (begun, planned(("start", "a"), ("start", "b")), finished("a", verb="start"), last)
+    assert told(*both)[-2:] == ["-----> b is live at http://here:8000/api/b/", "-----> Done in 1.25 s"]
+    held = (begun, planned(("start", "b"), ("hold", "d")), last)
+    assert told(*held)[-1] == "-----> b is live at http://here:8000/api/b/", "what is held back may be a mistake"
+    failed = (begun, planned(("start", "a"), ("start", "b")), finished("a", "superseded"), last)
+    assert told(*failed)[-1] == "-----> b is live at http://here:8000/api/b/"
+    assert told(begun, planned()) == ["-----> Plan for main@01234567: 0 to do, 3 to keep"]
 
 
 def test_what_others_do_meanwhile_is_none_of_the_pushers_business() -> None:

@@ -41,8 +41,12 @@ def test_when_the_prompt_is_back_the_service_is_live(server: Platform) -> None:
     assert re.search(r"tasks: 1 of 1 cases passed in \d+\.\d\d s$", pushed.remote, re.M)
     assert f"-----> tasks is live at http://127.0.0.1:{server.port}/api/tasks/" in told
     assert told[-1].startswith("-----> Done in")
-    sync = server.control.get("/v1/syncs", params={"limit": 1}).json()["items"][0]
-    assert (sync["trigger"], sync["state"]) == ("push", "done")
+
+    def newest() -> tuple[str, str]:
+        sync = server.control.get("/v1/syncs", params={"limit": 1}).json()["items"][0]
+        return sync["trigger"], sync["state"]
+
+    until_sync(lambda: newest() == ("push", "done"), what="the end of the sync, which nobody need sit before")
 
 
 def test_what_was_pushed_can_be_cloned_and_fetched(server: Platform, tmp_path: Path) -> None:
