@@ -111,8 +111,8 @@ class Record:
         told: dict[str, Any] = {"state": state, "seconds": seconds, "phases": in_seconds(watch.phases)}
         told.update(Counter(one.outcome for one in actions))
         writing = asyncio.create_task(self._write_down(request, end))
-        # From here on it has its place in the journal, and shares a flush with what is told: whoever hears of the end
-        # finds it written down.
+        # From here on it has its place in the journal, before the word of it: whoever can ask what he missed finds it
+        # written down when he hears of it.
         await asyncio.sleep(0)
         self._feed.happened(Kind.SYNC_FINISHED, message or state, sync=request.sync, revision=revision, data=told)
         try:
