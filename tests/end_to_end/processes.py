@@ -43,6 +43,12 @@ def is_alive(pid: int) -> bool:
     return process is not None and process.state != "Z"
 
 
+def name_of(pid: int) -> str:
+    """What `ps` calls it; nothing when it is gone."""
+    process = _read(pid)
+    return process.name if process is not None else ""
+
+
 def _read(pid: int) -> Process | None:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()

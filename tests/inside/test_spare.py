@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.processes import is_alive
+from tests.end_to_end.processes import is_alive, name_of
 from tests.inside.stage import Worker, Zygote, request
 from tests.inside.test_limits import NOBODY
 from tests.inside.test_stem import MEBIBYTE, SERVICE, parent_of, private
@@ -65,13 +65,6 @@ def spare_beside(worker: Worker) -> int:
     found = until_sync(look, what="a spare")
     assert found is not None
     return found
-
-
-def name_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return ""
 
 
 def serving(zygote: Zygote, code: str = SERVICE, name: str = "tasks", **fields: object) -> Worker:

@@ -25,6 +25,7 @@ from reconciler.worker.exit import Exit
 from reconciler.worker.process import Worker
 from reconciler.worker.spec import ReleaseSpec, WorkerSockets
 from reconciler.worker.zygote import Forked, Nursery, Zygotes, start_time
+from tests.end_to_end.processes import name_of
 from tests.inside.stage import paused
 from tests.waiting import until
 
@@ -139,12 +140,6 @@ def test_a_start_that_is_called_off_during_the_fork_leaves_no_worker() -> None:
 
 def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def name_of(pid: int) -> str:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    return ""
 
 
 def test_a_zygote_that_dies_over_a_fork_says_so() -> None:
