@@ -340,7 +340,10 @@ def test_a_run_whose_control_was_killed_is_unknown_and_never_done_again(platform
         "the control plane ended while it was under way; whether it was done is not known",
     )
     assert [each["id"] for each in runs_of(platform, "kept", "waits")] == [lost["id"]]
-    assert any(event["kind"] == "RunUnknown" for event in platform.service("kept")["events"])
+    # The run is told by its own row; the event of it is written right after.
+    eventually(
+        lambda: any(event["kind"] == "RunUnknown" for event in platform.service("kept")["events"]), what="its event"
+    )
     # A worker that called for it is asked: it is still at it, and no other may begin.
     eventually(lambda: job_of(platform, "kept", "long")["running"], what="a run that is taken over")
     assert run_of(platform, "kept", kept["id"])["state"] == "running"

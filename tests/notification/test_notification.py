@@ -95,6 +95,8 @@ def play(courier: Courier, scenario: Callable[[], Awaitable[object]]) -> None:
         running = asyncio.create_task(courier.run())
         await scenario()
         running.cancel()
+        # The end of the loop cancels again what is not done by then, in the middle of closing its connection.
+        await asyncio.wait([running])
 
     asyncio.run(run())
 
