@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reconciler.api.problems import problem
+from reconciler.control.attention import visit
 
 LOCAL = ("localhost", "ip6-localhost")
 BODY_LIMIT = 1 << 20
@@ -52,6 +53,10 @@ class Doorway:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        with visit():
+            await self._admit(scope, receive, send)
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         limit = self._limit(scope["path"])
         door = Passage(receive, send, limit, _request_id(scope))
         if scope["path"] not in self._signed and not self._is_addressed(scope):

@@ -3,23 +3,42 @@
 A webhook is answered by the interpreter that also reads a thousand manifests and tells a thousand services what to do.
 Three things would keep it waiting: a stretch of work that nobody interrupts, another thread that computes, and the
 collector, which stops everybody while it looks at all there is. None of them may take more than a few milliseconds.
+And since an answer takes a dozen turns of the loop, work that goes through many things does not go on between them.
+
+What is kept here is the process's and nobody's else: it has one interpreter. Refuses to let whoever never stops asking
+stop the work.
 """
 
 import asyncio
 import gc
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-SPELL: Final = 0.001
-"""So long may one go on without looking up, and rests for as long."""
+SPELL: Final = 0.0002
+"""So long may one go on without looking up, and rests for as long at least."""
+LONGEST_REST: Final = 0.005
+SOON: Final = 0.02
+"""Who has no answer by then waits for something else than attention: for news, or for the end of a push."""
 SWITCH: Final = 0.0002
 """A thread that computes lets go of the interpreter after so long; Python's own five milliseconds add up."""
 COLLECT: Final = (1_000, 4, 100)
 """In small portions and seldom everything. Python by itself goes through all there is several times in a large sync."""
+
+
+class _Visits:
+    """Whether anybody is being answered. Read by any thread; each field changes at once."""
+
+    def __init__(self) -> None:
+        self.under_way = 0
+        self.newest = 0.0
+
+
+_visits = _Visits()
 
 
 def prepare() -> None:
@@ -35,12 +54,42 @@ async def settle(first_sync: asyncio.Event) -> None:
     gc.freeze()
 
 
+@contextmanager
+def visit() -> Iterator[None]:
+    """Somebody asks for something, and has not been answered while the block is not left."""
+    _visits.under_way += 1
+    _visits.newest = time.monotonic()
+    try:
+        yield
+    finally:
+        _visits.under_way -= 1
+
+
 async def unhurried(items: Iterable[T]) -> AsyncIterator[T]:
-    """One after another; whoever came meanwhile has a turn first."""
+    """One after another; whoever came meanwhile is answered first."""
     since = time.monotonic()
     for item in items:
         if time.monotonic() - since >= SPELL:
-            # Not for a single turn: an answer takes a dozen of them, and those of the journal's thread besides.
+            # The loop has to be left once to hear whether anybody came.
             await asyncio.sleep(SPELL)
+            for pause in _pauses():
+                await asyncio.sleep(pause)
             since = time.monotonic()
         yield item
+
+
+def unhurried_in_thread(items: Iterable[T]) -> Iterator[T]:
+    """The same for what computes in a thread beside the loop. While nobody is answered, it goes on."""
+    since = time.monotonic()
+    for item in items:
+        if time.monotonic() - since >= SPELL:
+            for pause in _pauses():
+                time.sleep(pause)
+            since = time.monotonic()
+        yield item
+
+
+def _pauses() -> Iterator[float]:
+    until = time.monotonic() + LONGEST_REST
+    while _visits.under_way > 0 and time.monotonic() < min(until, _visits.newest + SOON):
+        yield SPELL

@@ -28,8 +28,8 @@ Written = Callable[[Notice], object]
 
 MOST_WAITING = 1_000
 """Notices that one listener may have in front of it."""
-MOST_TOGETHER = 20
-"""Events that are written down at once; others want to write, too."""
+MOST_TOGETHER = 5
+"""Events that are written down at once; others want to write, too, and nobody goes ahead in the middle of them."""
 MOST_UNTOLD = 10_000
 """What only passes by is left out when so much waits for a slow disk."""
 

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
+from reconciler.control.attention import unhurried_in_thread
 from reconciler.control.gate import Shelf, read_suites
 from reconciler.control.wanted import Reading, Unfit, Wanted, Wish
 from reconciler.model.digest import Ingredients, fingerprint
@@ -116,9 +117,8 @@ class Reader:
         view = _View(tree, revision, platform, self._hosts, self._shelf, self._obey_locks)
         found = tree.look_for(platform.services, past.found)
         stale = _stale(past, found, view)
-        folders = _renewed(
-            past.folders, found.gone, {path: _read_folder(path, found.ids[path], view) for path in stale}
-        )
+        read = {path: _read_folder(path, found.ids[path], view) for path in unhurried_in_thread(stale)}
+        folders = _renewed(past.folders, found.gone, read)
         before = self._past.wishes
         wishes, changed = self._wishes(past, folders, stale, found.gone, platform, revision)
         restless = frozenset(path for path in {*past.restless, *stale} if path in folders and folders[path].is_restless)

@@ -11,7 +11,7 @@ from typing import Final, Generic, TypeVar
 T = TypeVar("T")
 
 MOST: Final = 64
-FEW: Final = 8
+FEW: Final = 4
 """So many get through beside those that go ahead, however many of those come."""
 
 

@@ -1,12 +1,13 @@
-"""Whoever goes through a thousand things lets others have their turn."""
+"""Whoever goes through a thousand things lets others have their turn, and whoever is being answered all of them."""
 
 import asyncio
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from reconciler.control import attention
-from reconciler.control.attention import unhurried
+from reconciler.control.attention import unhurried, unhurried_in_thread, visit
 
 
 def test_others_have_their_turn_in_a_long_piece_of_work() -> None:
@@ -21,10 +22,7 @@ def test_others_have_their_turn_in_a_long_piece_of_work() -> None:
 
         waiting = asyncio.create_task(other())
         seen = []
-        async for number in unhurried(range(50)):
-            until = time.monotonic() + attention.SPELL
-            while time.monotonic() < until:
-                pass
+        async for number in unhurried(long_ones()):
             seen.append(number)
         waiting.cancel()
         return seen, turns
@@ -45,3 +43,68 @@ def test_what_is_short_is_done_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     asyncio.run(scenario())
     assert seen[:3] == [0, 1, 2], "nobody came between"
+
+
+@pytest.fixture
+def no_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "LONGEST_REST", 60.0)
+    monkeypatch.setattr(attention, "SOON", 60.0)
+
+
+@pytest.mark.usefixtures("no_bounds")
+def test_work_does_not_go_on_between_the_steps_of_an_answer() -> None:
+    async def scenario() -> tuple[int, list[int]]:
+        seen: list[int] = []
+
+        async def work() -> None:
+            async for number in unhurried(long_ones()):
+                seen.append(number)
+
+        working = asyncio.create_task(work())
+        with visit():
+            await asyncio.sleep(20 * attention.SPELL)
+            while_answered = len(seen)
+        await working
+        return while_answered, seen
+
+    while_answered, seen = asyncio.run(scenario())
+    assert while_answered == 0 and seen == list(range(50))
+
+
+@pytest.mark.usefixtures("no_bounds")
+def test_nor_does_what_computes_in_a_thread() -> None:
+    seen: list[int] = []
+
+    def work() -> None:
+        for number in unhurried_in_thread(long_ones()):
+            seen.append(number)
+
+    async def scenario() -> int:
+        with visit():
+            working = asyncio.create_task(asyncio.to_thread(work))
+            await asyncio.sleep(20 * attention.SPELL)
+            while_answered = len(seen)
+        await working
+        return while_answered
+
+    assert asyncio.run(scenario()) == 0 and seen == list(range(50))
+
+
+@pytest.mark.parametrize("bound", ["LONGEST_REST", "SOON"])
+def test_who_never_has_enough_does_not_stop_the_work(bound: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, {"LONGEST_REST": "SOON", "SOON": "LONGEST_REST"}[bound], 60.0)
+
+    async def scenario() -> list[int]:
+        with visit():
+            return [number async for number in unhurried(long_ones())]
+
+    assert asyncio.run(scenario()) == list(range(50))
+
+
+def long_ones() -> Iterator[int]:
+    """Each as long as one may go on."""
+    for number in range(50):
+        until = time.monotonic() + attention.SPELL
+        while time.monotonic() < until:
+            pass
+        yield number
