@@ -82,10 +82,9 @@ def _document() -> dict[str, Any]:
 
 
 @cache
-def _components() -> dict[str, Any]:
+def _schema(name: str) -> Any:
     """In today's JSON Schema, where null is a type like any other."""
-    converted: dict[str, Any] = _modern(_document()["components"]["schemas"])
-    return converted
+    return _modern(_document()["components"]["schemas"][name])
 
 
 def _fault(schema: dict[str, Any], body: Any) -> str | None:
@@ -95,8 +94,17 @@ def _fault(schema: dict[str, Any], body: Any) -> str | None:
 
 @cache
 def _validator(schema: str) -> jsonschema_rs.Validator:
-    """Making one takes long: all that GitHub describes is part of it."""
-    return jsonschema_rs.validator_for({**_modern(json.loads(schema)), "components": {"schemas": _components()}})
+    """With what it refers to. With all that GitHub describes it would take a client's patience to make one."""
+    modern = _modern(json.loads(schema))
+    needed: dict[str, Any] = {}
+    unread = [modern]
+    while unread:
+        for reference in _references(unread.pop()):
+            name = reference.removeprefix("#/components/schemas/")
+            if name not in needed:
+                needed[name] = _schema(name)
+                unread.append(needed[name])
+    return jsonschema_rs.validator_for({**modern, "components": {"schemas": needed}})
 
 
 def resolved(node: dict[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from reconciler.listener import listen, url
-from tests.forge.contract import operation, resolved
+from tests.forge.contract import operation, operations, resolved
 from tests.waiting import until_sync
 
 TOKEN = "ghp_" + "a" * 36
@@ -74,6 +74,8 @@ class GitHub:
     @contextmanager
     def served(self) -> Iterator["GitHub"]:
         """On a port of this machine."""
+        # Its description is long: whoever asks first must not wait until it is read.
+        operations()
         server = uvicorn.Server(uvicorn.Config(self.app, log_config=None, lifespan="off"))
         with listen("127.0.0.1", 0, "--port") as listener:
             self.base = url("127.0.0.1", listener.getsockname()[1])
