@@ -29,7 +29,9 @@ Written = Callable[[Notice], object]
 MOST_WAITING = 1_000
 """Notices that one listener may have in front of it."""
 MOST_TOGETHER = 5
-"""Events that are written down at once; others want to write, too, and nobody goes ahead in the middle of them."""
+"""Events that are written down at once; nobody goes ahead in the middle of them."""
+BACKLOG = 50
+"""Of many that wait, one in so many: each writing is a flush, and a slow disk must keep up."""
 MOST_UNTOLD = 10_000
 """What only passes by is left out when so much waits for a slow disk."""
 
@@ -151,7 +153,8 @@ class Feed:
     async def _tell(self) -> None:
         """Some at a time and in order, so that progress does not overtake the event that it follows."""
         while self._untold:
-            some = [self._untold.popleft() for _ in range(min(MOST_TOGETHER, len(self._untold)))]
+            most = max(MOST_TOGETHER, len(self._untold) // BACKLOG)
+            some = [self._untold.popleft() for _ in range(min(most, len(self._untold)))]
             for notice in await self._written(some):
                 for listener in self._listeners:
                     listener.tell(notice)

@@ -21,6 +21,8 @@ class Line(Generic[T]):
         self._others: deque[T] = deque()
         self._has_ended = False
         self._changed = Condition()
+        self._in_peace = 0
+        """How many of those taken last have their turn whoever comes: all that went ahead, and a few."""
 
     def put(self, one: T, *, ahead: bool = False) -> None:
         with self._changed:
@@ -39,13 +41,14 @@ class Line(Generic[T]):
             self._changed.wait_for(lambda: self._ahead or self._others or self._has_ended, within)
             taken = list(self._ahead)
             self._ahead.clear()
+            self._in_peace = len(taken) + FEW
             for _ in range(min(FEW if taken else MOST, len(self._others))):
                 taken.append(self._others.popleft())
             return taken
 
     def is_urged(self, done: int) -> bool:
         """Whether somebody came who goes ahead, after so many of those taken had their turn."""
-        return done >= FEW and len(self._ahead) > 0
+        return done >= self._in_peace and len(self._ahead) > 0
 
     def put_back(self, rest: Sequence[T]) -> None:
         """Taken, and had no turn."""

@@ -4,8 +4,11 @@ import asyncio
 
 import httpx
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from reconciler.api import Access, build
+from reconciler.api.doorway import Doorway
+from reconciler.control import attention
 from tests.api.asking import BAD, GOOD, TOKEN, ask, client, get
 from tests.api.platform import Still, service
 
@@ -125,3 +128,28 @@ def test_a_bug_is_logged_whole_and_told_without_its_inside(caplog: pytest.LogCap
     assert "1234" not in answer.text
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert "the secret is 1234" in caplog.text
+
+
+def test_work_rests_for_whoever_asks_until_he_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "SOON", 60.0)
+    rests: list[bool] = []
+
+    def look() -> None:
+        rests.append(next(attention._pauses(), None) is not None)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        look()
+        if scope["path"] == "/bug":
+            raise ValueError("a bug")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def scenario() -> None:
+        transport = httpx.ASGITransport(Doorway(app, ()))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as asked:
+            for path in ("/", "/bug"):
+                await asked.get(path)
+                look()
+
+    asyncio.run(scenario())
+    assert rests == [True, False, True, False]

@@ -1,6 +1,7 @@
 """Whoever goes through a thousand things lets others have their turn, and whoever is being answered all of them."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator
 
@@ -62,7 +63,7 @@ def test_work_does_not_go_on_between_the_steps_of_an_answer() -> None:
 
         working = asyncio.create_task(work())
         with visit():
-            await asyncio.sleep(20 * attention.SPELL)
+            await asyncio.sleep(20 * attention.REST)
             while_answered = len(seen)
         await working
         return while_answered, seen
@@ -74,15 +75,18 @@ def test_work_does_not_go_on_between_the_steps_of_an_answer() -> None:
 @pytest.mark.usefixtures("no_bounds")
 def test_nor_does_what_computes_in_a_thread() -> None:
     seen: list[int] = []
+    begun = threading.Event()
 
     def work() -> None:
+        begun.set()
         for number in unhurried_in_thread(long_ones()):
             seen.append(number)
 
     async def scenario() -> int:
         with visit():
             working = asyncio.create_task(asyncio.to_thread(work))
-            await asyncio.sleep(20 * attention.SPELL)
+            assert await asyncio.to_thread(begun.wait, 10)
+            await asyncio.sleep(20 * attention.REST)
             while_answered = len(seen)
         await working
         return while_answered
@@ -90,15 +94,30 @@ def test_nor_does_what_computes_in_a_thread() -> None:
     assert asyncio.run(scenario()) == 0 and seen == list(range(50))
 
 
-@pytest.mark.parametrize("bound", ["LONGEST_REST", "SOON"])
-def test_who_never_has_enough_does_not_stop_the_work(bound: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attention, {"LONGEST_REST": "SOON", "SOON": "LONGEST_REST"}[bound], 60.0)
+@pytest.mark.parametrize("unbounded", ["SOON", "LONGEST_REST"])
+def test_who_never_has_enough_does_not_stop_the_work(unbounded: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of the two bounds is enough by itself."""
+    monkeypatch.setattr(attention, unbounded, 60.0)
 
     async def scenario() -> list[int]:
-        with visit():
-            return [number async for number in unhurried(long_ones())]
+        async with asyncio.timeout(30):
+            with visit():
+                return [number async for number in unhurried(long_ones())]
 
     assert asyncio.run(scenario()) == list(range(50))
+
+
+def test_who_was_answered_beside_a_listener_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "SOON", 0.01)
+
+    async def scenario() -> bool:
+        with visit():
+            await asyncio.sleep(2 * attention.SOON)
+            with visit():
+                pass
+            return somebody_is_waited_for()
+
+    assert not asyncio.run(scenario())
 
 
 def long_ones() -> Iterator[int]:
@@ -108,3 +127,7 @@ def long_ones() -> Iterator[int]:
         while time.monotonic() < until:
             pass
         yield number
+
+
+def somebody_is_waited_for() -> bool:
+    return next(attention._pauses(), None) is not None

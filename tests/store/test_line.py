@@ -51,6 +51,13 @@ def test_whoever_had_no_turn_keeps_his_place() -> None:
     assert line.take() == ["webhook", *(f"note-{number}" for number in range(FEW, 2 * FEW))]
 
 
+def test_who_goes_ahead_is_not_put_back_for_another_who_does() -> None:
+    line = filled(3 * FEW, ahead=FEW + 1)
+    taken = line.take()
+    line.put("late", ahead=True)
+    assert not any(line.is_urged(done) for done in range(len(taken)))
+
+
 def test_nobody_came_within_the_time() -> None:
     assert Line[str]().take(within=0.0) == []
     assert filled(1).take(within=0.0) == ["note-0"]
