@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, FloatRect, Page, sync_playwright
+from playwright.sync_api import Browser, FloatRect, Page, expect, sync_playwright
 
 from tests.npm import package
 
@@ -20,6 +20,8 @@ SOURCE = ".source > code:first-child"
 EXAMPLE = "https://git.example/team/services.git"
 SCREENSHOTS = "RECONCILER_TEST_SCREENSHOTS"
 """A folder: where pictures are put for the documentation."""
+# A page that took long to fetch waits ten times as long before it fetches again.
+expect.set_options(timeout=20_000)
 
 
 def chromium() -> str:

@@ -15,7 +15,7 @@ from tests.waiting import until_sync
 
 
 class Prometheus:
-    """Scrapes one control plane, every second."""
+    """Scrapes one control plane every few seconds, and gives each scrape as long."""
 
     def __init__(self, target: str, token: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="prometheus-"))
@@ -25,7 +25,7 @@ class Prometheus:
             "authorization": {"credentials": token},
             "static_configs": [{"targets": [target]}],
         }
-        configuration = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": [job]}
+        configuration = {"global": {"scrape_interval": "3s", "scrape_timeout": "3s"}, "scrape_configs": [job]}
         (self.folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
         words = [str(_program("prometheus")), f"--config.file={self.folder}/prometheus.yml"]
         words += [f"--storage.tsdb.path={self.folder}/data", f"--web.listen-address=127.0.0.1:{port}"]

@@ -196,7 +196,8 @@ class Platform:
 
     def worker(self, name: str) -> int:
         """The pid of the one process that runs a service."""
-        (worker,) = self.service(name)["workers"]
+        # One that is lost leaves before the next is there.
+        (worker,) = until_sync(lambda: self.service(name)["workers"], what=f"a worker of {name}")
         return int(worker["pid"])
 
     def _take_over_template(self) -> None:

@@ -73,3 +73,15 @@ def gallery() -> Mapping[str, str]:
     kept = [ROOT / "services.yaml", *(ROOT / "services").rglob("*"), *(ROOT / "shared").rglob("*")]
     files = [path for path in kept if path.is_file() and "__pycache__" not in path.parts]
     return {str(path.relative_to(ROOT)): path.read_text() for path in files}
+
+
+def held_by(path: Path) -> str:
+    """For a router: its import takes as long as this file is there."""
+    return f"""
+
+    import pathlib
+    import time
+
+    while pathlib.Path("{path}").exists():
+        time.sleep(0.01)
+    """

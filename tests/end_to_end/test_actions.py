@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -78,16 +77,16 @@ def asked(platform: Platform, name: str) -> int:
 
 
 def test_a_rollback_takes_milliseconds_while_the_release_before_is_parked(shared: Platform) -> None:
+    workers = []
     for version in "12":
         shared.deploy({**service("parked", version, manifest=WINDOW), **expects_version("parked", version)})
+        workers.append(shared.worker("parked"))
     with Traffic(shared.port, ["/api/parked", "/api/steady"]) as traffic:
-        begun = time.perf_counter()
         taken = act(shared, "parked", "rollback")
-        seconds = time.perf_counter() - begun
         assert shared.version("parked") == "1"
     assert traffic.tally.lost == 0, str(traffic.tally)
     assert (taken["changed"], taken["release"]) == (True, "parked-1")
-    assert seconds < 1.0
+    assert shared.worker("parked") == workers[0], "nobody was started for it"
     told = shared.condition("parked", "RolledBack")
     assert (told["status"], told["reason"]) == ("True", "Requested")
     assert "admin rolled back from parked-2 to parked-1" in told["message"].lower()
@@ -198,9 +197,8 @@ def test_restarts_that_hang_hold_up_nobody_else(shared: Platform) -> None:
     with ThreadPoolExecutor(len(names)) as pool:
         asked = [pool.submit(shared.control.post, f"/v1/services/{name}/restart", timeout=60) for name in names]
         eventually(lambda: workers_of(shared, "hanging-") == 2 * len(names), within=30, what="all to be starting")
-        begun = time.monotonic()
         shared.deploy(service("lively", "2"))
-        assert time.monotonic() - begun < 10
+        assert not any(one.done() for one in asked), "they hang still"
         assert shared.version("lively") == "2"
         flag.unlink()
         assert {one.result().status_code for one in asked} == {200}

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Locator, expect
 from tests.browser import Scheme, Visitor, browser, visiting
 from tests.dashboard.serving import many, served
 from tests.end_to_end.platform import Platform
-from tests.end_to_end.samples import PLATFORM, service
+from tests.end_to_end.samples import PLATFORM, held_by, service
 
 SUITE = """version: 1
 cases:
@@ -20,7 +20,6 @@ cases:
 """
 PHONE = {"width": 390, "height": 844}
 LINK = re.compile(r"sign-in=http://[^/]+(/sign-in\?code=\S+)")
-SLOW = "\nimport time\n\ntime.sleep(1.5)\n"
 
 
 def shop(version: str, expected: str | None = None) -> dict[str, str]:
@@ -122,16 +121,18 @@ def test_somebody_sees_a_failure_finds_its_cause_goes_back_and_watches_it_turn_g
     expect(row(visitor, "shop")).to_contain_text("Ready")
 
 
-def test_a_page_follows_what_happens_without_being_loaded_again(seen: Platform, visitor: Visitor) -> None:
+def test_a_page_follows_what_happens_without_being_loaded_again(seen: Platform, visitor: Visitor, brake: Path) -> None:
     page = visitor.go("/")
     expect(page.locator("#link")).to_have_text("Live")
     page.evaluate("window.same = true")
-    seen.commit({**service("fresh", also=SLOW), **service("quick"), **service("quicker")})
+    fresh = service("fresh", also=held_by(brake), manifest="timeout: {start: 60s}\n")
+    seen.commit({**fresh, **service("quick"), **service("quicker")})
     seen.control.post("/v1/sync")
     expect(page.get_by_text("Sync in progress")).to_be_visible()
     expect(page.locator(".working")).to_contain_text("fresh")
     visitor.picture("sync-in-progress")
-    expect(row(visitor, "fresh")).to_contain_text("Ready", timeout=15_000)
+    brake.unlink()
+    expect(row(visitor, "fresh")).to_contain_text("Ready")
     expect(page.get_by_text("Sync in progress")).to_be_hidden()
     assert page.evaluate("window.same"), "the page is the same one"
 

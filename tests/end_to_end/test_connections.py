@@ -6,6 +6,7 @@ import re
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,7 +14,7 @@ import websockets
 import websockets.sync.client
 
 from tests.end_to_end.platform import Platform
-from tests.end_to_end.samples import service
+from tests.end_to_end.samples import held_by, service
 from tests.end_to_end.traffic import Connection, Tally
 from tests.waiting import until_sync
 
@@ -167,18 +168,18 @@ def talking(platform: Platform, name: str) -> websockets.sync.client.ClientConne
 
 
 def test_a_websocket_lives_on_over_a_release_and_ends_with_1012_at_the_deadline(door: Platform) -> None:
-    door.deploy(service("socket", "1", manifest="drain: 1s\n"))
+    door.deploy(service("socket", "1", manifest="drain: 5s\n"))
     with talking(door, "socket") as old:
         old.send("hello")
         assert old.recv(5) == "1 hello"
-        door.deploy(service("socket", "2", manifest="drain: 1s\n"))
+        door.deploy(service("socket", "2", manifest="drain: 5s\n"))
         old.send("still there?")
         assert old.recv(5) == "1 still there?"
         with talking(door, "socket") as new:
             new.send("hello")
             assert new.recv(5) == "2 hello"
         with pytest.raises(websockets.ConnectionClosed) as closed:
-            old.recv(10)
+            old.recv(30)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1012
 
@@ -207,13 +208,13 @@ def test_a_client_that_leaves_in_the_middle_harms_nobody(door: Platform) -> None
     assert door.version("b") == "1"
 
 
-def test_requests_that_wait_for_a_first_release_are_told_to_come_back(door: Platform) -> None:
-    slow = "import time\n\ntime.sleep(1.5)\n"
-    door.commit(service("late", also=slow))
+def test_requests_that_wait_for_a_first_release_are_told_to_come_back(door: Platform, brake: Path) -> None:
+    door.commit(service("late", also=held_by(brake)))
     with ThreadPoolExecutor(1) as pool:
         syncing = pool.submit(door.sync)
         seen = until_sync(lambda: (door.version("late") == 503) or None, what="503 while it starts")
         assert seen
+        brake.unlink()
         assert syncing.result(30)["state"] == "done"
     assert door.version("late") == "1"
 

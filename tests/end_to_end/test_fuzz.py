@@ -44,7 +44,7 @@ def test_fuzzing_gates_only_when_asked(shared: Platform) -> None:
 
     shared.deploy(counts("3", "100", "true"))
     assert shared.version("counts") == "3"
-    eventually(lambda: "fuzz found" in shared.service("counts")["suite"]["summary"], within=40, what="a report")
+    eventually(lambda: "fuzz found" in shared.service("counts")["suite"]["summary"], within=90, what="a report")
     suite = shared.control.get("/v1/services/counts/suite").json()
     assert suite["verdict"] == "passed"
     [found] = [one for one in suite["suites"] if one["name"] == "fuzz"]

@@ -69,7 +69,7 @@ def test_a_release_that_fails_under_traffic_gives_it_back(shared: Platform) -> N
     for _ in range(8):
         shared.services.get("/api/worse/flaky")
     eventually(lambda: shared.version("worse") == "1", what="the previous release")
-    told = shared.condition("worse", "RolledBack")
+    told = eventually(lambda: shared.condition("worse", "RolledBack"), what="the word of it")
     assert "5xx" in told["message"]
     assert shared.condition("worse")["status"] == "False"
     shared.sync()
@@ -153,4 +153,4 @@ def test_a_release_that_crashes_soon_after_the_switch_gives_the_traffic_back(sha
             shared.services.get("/api/dying/die")
         eventually(lambda: shared.version("dying") == "1", what="the previous release")
     assert traffic.tally.lost == 0, str(traffic.tally)
-    assert shared.condition("dying", "RolledBack")["reason"]
+    eventually(lambda: shared.condition("dying", "RolledBack"), what="the word of it")

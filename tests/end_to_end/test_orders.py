@@ -17,23 +17,11 @@ import pytest
 
 from tests.end_to_end.platform import SHARED, Platform, Told, eventually
 from tests.end_to_end.processes import Process, is_alive
-from tests.end_to_end.samples import PLATFORM, service
+from tests.end_to_end.samples import PLATFORM, held_by, service
 from tests.end_to_end.traffic import Tally, Traffic
 from tests.waiting import until_sync
 
 UNWATCHED = "version: 1\ndefaults: {drain: 5s, watch_window: 0s}\n"
-
-
-def held_by(path: Path) -> str:
-    """For a router: its import takes as long as this file is there."""
-    return f"""
-
-    import pathlib
-    import time
-
-    while pathlib.Path("{path}").exists():
-        time.sleep(0.01)
-    """
 
 
 def broken_by(path: Path) -> str:

@@ -13,13 +13,13 @@ import pytest
 from tests.end_to_end.platform import Platform, eventually
 from tests.end_to_end.pushing import backends, begin_push, hosted, push, ref
 from tests.end_to_end.repository import Files
-from tests.end_to_end.samples import PLATFORM, service
+from tests.end_to_end.samples import PLATFORM, held_by, service
 from tests.waiting import until_sync
 
 
-def slow(version: str) -> Files:
+def slow(version: str, brake: Path) -> Files:
     """A service that takes its time to start."""
-    return service("slow", version, also="import time\n\ntime.sleep(1.5)\n")
+    return service("slow", version, also=held_by(brake))
 
 
 @pytest.fixture(scope="module")
@@ -77,24 +77,26 @@ def test_a_pack_that_is_corrupt_changes_nothing(server: Platform, pack: bytes) -
     until_sync(lambda: not backends(server) and not leftovers(server), what="nothing left over")
 
 
-def test_a_pusher_who_leaves_does_not_stop_the_deploy(server: Platform) -> None:
-    server.commit(slow("1"))
+def test_a_pusher_who_leaves_does_not_stop_the_deploy(server: Platform, brake: Path) -> None:
+    server.commit(slow("1", brake))
     pushing = begin_push(server)
     until_sync(lambda: "slow         starting" in server.said(), what="the start")
     os.killpg(pushing.pid, signal.SIGINT)
     pushing.communicate(timeout=10)
     until_sync(lambda: not backends(server), what="the end of git")
     assert server.version("slow") == 503, "it takes its time"
+    brake.unlink()
     until_sync(lambda: server.version("slow") == "1", what="the release")
     assert ref(server) == server.repository.git("rev-parse", "HEAD")
 
 
-def test_a_pusher_who_does_not_listen_holds_up_nobody(server: Platform) -> None:
-    sha = server.commit(slow("deaf"))
+def test_a_pusher_who_does_not_listen_holds_up_nobody(server: Platform, brake: Path) -> None:
+    sha = server.commit(slow("deaf", brake))
     pushing = begin_push(server)
     until_sync(lambda: ref(server) == sha, what="the branch to move")
     os.killpg(pushing.pid, signal.SIGSTOP)
     try:
+        brake.unlink()
         until_sync(lambda: server.version("slow") == "deaf", what="the release")
         assert pushing.poll() is None
     finally:
@@ -110,11 +112,12 @@ def test_a_push_while_control_restarts_waits_for_it(server: Platform) -> None:
     assert server.version("tasks") == "patient"
 
 
-def test_control_that_dies_in_the_middle_of_a_push_finishes_what_was_accepted(server: Platform) -> None:
-    sha = server.commit(slow("2"))
+def test_control_that_dies_in_the_middle_of_a_push_finishes_what_was_accepted(server: Platform, brake: Path) -> None:
+    sha = server.commit(slow("2", brake))
     pushing = begin_push(server)
     until_sync(lambda: ref(server) == sha, what="the branch to move")
     server.kill("control")
+    brake.unlink()
     said = pushing.communicate(timeout=30)[0]
     assert b"Not everything is live" not in said
     eventually(lambda: server.version("slow") == "2", within=30, what="the release")

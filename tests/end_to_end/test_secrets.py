@@ -186,7 +186,7 @@ def test_a_missing_secret_refuses_by_name_and_heals_by_itself(safe: Platform) ->
     assert (condition["file"], condition["line"]) == ("services/wanting/service.yaml", 2)
     plant(safe, "NOT_THERE", "there")
     eventually(lambda: has(safe, "wanting", "NOT_THERE") == hashed("there"), what="the service")
-    assert safe.condition("wanting")["reason"] == "Live"
+    eventually(lambda: safe.condition("wanting")["reason"] == "Live", what="the word of it")
 
 
 def test_what_serves_outlives_the_removal_of_its_secret(safe: Platform) -> None:

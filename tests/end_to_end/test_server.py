@@ -25,7 +25,7 @@ def test_sigterm_finishes_what_began_and_ends_with_0(platform: Platform) -> None
         assert platform.server is not None
         platform.server.send_signal(signal.SIGTERM)
         assert [line for line in lines if line][-1] == "data: 1 9"
-    assert platform.server.wait(10) == 0
+    assert platform.server.wait(40) == 0
     until_sync(lambda: not any(is_alive(process.pid) for process in family), what="the end of all")
 
 
@@ -38,7 +38,7 @@ def test_a_second_sigterm_ends_at_once(platform: Platform) -> None:
         platform.server.send_signal(signal.SIGTERM)
         until_sync(lambda: refuses(platform.port), what="the end of accepting")
         platform.server.send_signal(signal.SIGTERM)
-        platform.server.wait(3)
+        platform.server.wait(20)
 
 
 def refuses(port: int) -> bool:
@@ -87,7 +87,7 @@ def test_a_port_in_use_is_one_clear_line(platform: Platform) -> None:
     platform.commit({"services.yaml": PLATFORM})
     with socket.create_server(("127.0.0.1", 0)) as taken:
         platform.port = taken.getsockname()[1]
-        assert platform.begin().wait(20) == 2
+        assert platform.begin().wait(60) == 2
     assert len(platform.said().strip().splitlines()) == 1, platform.said()
     assert str(platform.port) in platform.said()
 
@@ -106,7 +106,7 @@ def test_a_data_folder_from_a_newer_version_is_left_alone(platform: Platform) ->
     platform.stop()
     (platform.data / "version").write_text("999\n")
     platform.output.unlink()
-    assert platform.begin().wait(20) == 2
+    assert platform.begin().wait(60) == 2
     assert "newer" in platform.said()
 
 

@@ -134,7 +134,7 @@ class Traffic:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._begun.wait(PATIENCE), "the clients never got going"
+        assert self._begun.wait(4 * PATIENCE), "the clients never got going"
         return self
 
     def __exit__(self, *_: object) -> None:
