@@ -3,11 +3,13 @@
 It refuses to run as root, so for root it runs as `nobody`, from a place that `nobody` can reach.
 """
 
+import contextlib
 import ctypes
 import importlib.util
 import itertools
 import os
 import pwd
+import random
 import secrets
 import shutil
 import signal
@@ -162,6 +164,9 @@ def _die_with_parent() -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Below those that the system gives to clients: it is bound only later."""
+    for port in random.sample(range(20_000, 32_000), 200):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")

@@ -228,7 +228,7 @@ async def served(platform: Still, followers: Followers | None = None) -> AsyncIt
 @asynccontextmanager
 async def following(url: str, query: str = "") -> AsyncIterator[AsyncIterator[str]]:
     async with (
-        httpx.AsyncClient(headers=GOOD, timeout=10) as asked,
+        httpx.AsyncClient(headers=GOOD, timeout=30) as asked,
         asked.stream("GET", f"{url}/v1/services/tasks/logs?follow=true{query}") as answer,
     ):
         assert answer.status_code == 200
@@ -272,7 +272,7 @@ def test_a_reader_that_does_not_read_delays_nobody(platform: Still, folder: Path
 
     async def scenario() -> None:
         (folder / "current.jsonl").write_bytes(b"".join(record(number, message=text) for number in range(2_000)))
-        async with served(platform) as url, httpx.AsyncClient(headers=GOOD, timeout=5) as asked:
+        async with served(platform) as url, httpx.AsyncClient(headers=GOOD, timeout=30) as asked:
             port = int(url.rpartition(":")[2])
             _, stuck = await asyncio.open_connection("127.0.0.1", port, limit=1024)
             path = "/v1/services/tasks/logs?follow=true&limit=10000"

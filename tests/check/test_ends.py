@@ -29,7 +29,7 @@ def test_nothing_is_left_running(repository: Repository, data: Path, tmp_path: P
         family = {process.pid for process in descendants(check.pid)}
         assert len(family) >= 2, "a zygote and a worker"
         check.send_signal(number)
-        _, said = check.communicate(timeout=20)
+        _, said = check.communicate(timeout=60)
     finally:
         check.kill()
         check.communicate()

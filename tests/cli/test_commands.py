@@ -303,6 +303,6 @@ def test_a_reader_that_leaves_early_is_no_fault(platform: Still, data: Path) -> 
     platform.all = {f"s{number:04}": service(f"s{number:04}") for number in range(3000)}
     command = f"{sys.executable} -m reconciler.cli status --data {data} | head -1"
     done = subprocess.run(
-        command, shell=True, env=environment(), capture_output=True, text=True, timeout=20, check=False
+        command, shell=True, env=environment(), capture_output=True, text=True, timeout=60, check=False
     )
     assert done.stderr == ""

@@ -44,7 +44,7 @@ def test_help_names_every_command_at_once() -> None:
     assert done.returncode == 0
     for command in ("serve", "status", "sync", "plan", "logs", "history", "schema", "doctor", "new"):
         assert f"\n  {command} " in done.stdout
-    assert best < 0.4, "seconds of processor time"
+    assert best < 1.0, "seconds of processor time"
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_following_goes_on_with_the_next_server_until_ctrl_c(platform: Still, tm
                 file.write(record(6, request="r-1"))
             assert heard(process) == "line 6"
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=10)
+            out, err = process.communicate(timeout=30)
         assert (process.returncode, out) == (0, "")
         assert err == "reconciler: the server went away; waiting for it\n"
     finally:

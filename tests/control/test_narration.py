@@ -1,6 +1,7 @@
 """What a pusher reads, notice by notice."""
 
 import asyncio
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -127,15 +128,23 @@ def test_a_large_plan_is_cut_and_waiting_for_the_plan_ends_with_it() -> None:
     assert told(many, until="none") == []
 
 
-def test_silence_is_broken_and_waiting_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(narration, "SILENCE", 0.02)
-    monkeypatch.setattr(narration, "LONGEST", 0.2)
+@pytest.mark.parametrize(
+    ("short", "awaited"),
+    [
+        ("SILENCE", "       still working on a"),
+        ("LONGEST", "       it goes on without you; `reconciler status` tells how it ends"),
+    ],
+)
+def test_silence_is_broken_and_waiting_ends(monkeypatch: pytest.MonkeyPatch, short: str, awaited: str) -> None:
+    monkeypatch.setattr(narration, short, 0.02)
 
-    async def scenario() -> list[str]:
+    async def scenario() -> bool:
         listener = Listener()
         listener.tell(planned(("start", "a")))
-        return [line async for line in narrate(listener, SYNC, "http://here", "live")]
+        async with aclosing(narrate(listener, SYNC, "http://here", "live")) as lines:
+            async for line in lines:
+                if line == awaited:
+                    return True
+        return False
 
-    lines = asyncio.run(scenario())
-    assert "       still working on a" in lines
-    assert lines[-1] == "       it goes on without you; `reconciler status` tells how it ends"
+    assert asyncio.run(asyncio.wait_for(scenario(), 30))

@@ -84,7 +84,7 @@ async def controlling(journal: Journal, forge: Forge) -> AsyncIterator[Control]:
 
 async def said(forge: Forge, sha: str, expected: dict[str, str]) -> None:
     try:
-        await until(lambda: forge.of(sha) == expected, within=10)
+        await until(lambda: forge.of(sha) == expected, within=30)
     except AssertionError:
         assert forge.of(sha) == expected
 

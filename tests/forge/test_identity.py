@@ -76,6 +76,7 @@ def with_jobs(issuer: Issuer, scenario: Any) -> None:
         await asyncio.sleep(0)
         await scenario(Jobs(keys, TRUST))
         fetching.cancel()
+        await asyncio.wait([fetching])
 
     asyncio.run(run())
 

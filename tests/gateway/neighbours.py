@@ -23,7 +23,7 @@ from reconciler.inside.passing import receive_connection, send_connection
 from reconciler.model.names import ReleaseId, ServiceName, WorkerId
 from tests.waiting import until_sync
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 Route = Live | Unready
 _numbers = itertools.count(1)
 

@@ -12,7 +12,7 @@ DESCRIPTORS = 256
 QUEUE = 60
 HELD = 188
 """With the queue they are more than all descriptors, and without it nearly as many as are accepted."""
-QUICKLY = ("--park-deadline", "0.3", "--ending-deadline", "0.1")
+QUICKLY = ("--park-deadline", "3", "--ending-deadline", "0.1")
 
 
 def _stay(_: Worker) -> None:

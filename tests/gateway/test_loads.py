@@ -9,7 +9,7 @@ from tests.waiting import until_sync
 MEBIBYTE = 1024 * 1024
 AT_ONCE = LOAD_OF_ONE // MEBIBYTE
 MANY = 3 * AT_ONCE
-QUICKLY = ("--park-deadline", "0.3", "--ending-deadline", "0.1")
+QUICKLY = ("--park-deadline", "2", "--ending-deadline", "0.1")
 
 
 def test_a_worker_cannot_fill_the_gateway_and_no_client_of_it_is_lost() -> None:

@@ -220,7 +220,7 @@ def test_a_table_survives_its_own_words() -> None:
 def test_the_gateway_ends_with_its_lifeline() -> None:
     with serving() as (gateway, _):
         os.close(gateway.lifeline_end)
-        assert gateway.process.wait(5) == 0
+        assert gateway.process.wait(30) == 0
 
 
 def test_a_terminated_gateway_accepts_no_more_and_ends_when_nothing_is_held() -> None:
@@ -234,7 +234,7 @@ def test_a_terminated_gateway_accepts_no_more_and_ends_when_nothing_is_held() ->
         assert idle.is_closed()
         with gateway.client(get("/api/tasks")):
             worker.die()
-            assert gateway.process.wait(5) == 0
+            assert gateway.process.wait(30) == 0
         assert len(worker.received) == 1
 
 

@@ -54,7 +54,7 @@ async def events():
 
 @pytest.fixture
 def stage(zygote: Zygote) -> Iterator[tuple[Gateway, Worker]]:
-    with Gateway("--park-deadline", "2") as gateway:
+    with Gateway("--park-deadline", "5") as gateway:
         gateway.control.table({})
         worker = short_worker(zygote)
         gateway.control.route("/api/tasks", route(worker))
@@ -104,8 +104,9 @@ def test_what_a_full_worker_never_takes_is_told_to_try_again(stage: tuple[Gatewa
 def test_what_a_full_worker_cannot_take_is_served_by_another(stage: tuple[Gateway, Worker], zygote: Zygote) -> None:
     gateway, worker = stage
     assert gateway.get(PATH + "open-all").body == b"24"
+    other = short_worker(zygote)
     with gateway.client(get(PATH)) as waiting:
-        gateway.control.route("/api/tasks", route(worker, short_worker(zygote)))
+        gateway.control.route("/api/tasks", route(worker, other))
         assert waiting.reply().body == b"fine"
 
 

@@ -118,7 +118,7 @@ def test_a_full_worker_holds_connections_back_and_loses_none() -> None:
 
 
 def test_a_stuck_worker_gives_up_its_queue_to_a_replica() -> None:
-    with serving("--park-deadline", "0.3", takes=False) as (gateway, stuck), Worker(gateway.run, "well") as well:
+    with serving("--park-deadline", "2", takes=False) as (gateway, stuck), Worker(gateway.run, "well") as well:
         gateway.control.route("/api/tasks", live("tasks", stuck, well))
         with _many(gateway, 6) as clients:
             assert [client.reply().body for client in clients] == [b"well"] * 6
@@ -127,7 +127,7 @@ def test_a_stuck_worker_gives_up_its_queue_to_a_replica() -> None:
 
 def test_no_further_client_waits_for_a_worker_that_stays_stuck() -> None:
     with (
-        Gateway("--park-deadline", "0.3") as gateway,
+        Gateway("--park-deadline", "1") as gateway,
         Worker(gateway.run, "stuck", takes=False) as stuck,
         Worker(gateway.run, "well") as well,
     ):
@@ -144,7 +144,7 @@ def test_no_further_client_waits_for_a_worker_that_stays_stuck() -> None:
 
 
 def test_the_clients_of_a_service_that_is_stuck_as_a_whole_are_told() -> None:
-    with serving("--park-deadline", "0.3", takes=False) as (gateway, worker):
+    with serving("--park-deadline", "2", takes=False) as (gateway, worker):
         with gateway.client(get("/api/tasks")) as client:
             reply = client.reply()
             assert (reply.status, reply.error["code"]) == (503, "busy")
@@ -285,11 +285,11 @@ def test_a_worker_that_talks_nonsense_is_let_go_alone(hostile: Callable[[Worker]
 
 
 def test_a_worker_that_talks_without_end_is_heard_a_little_at_a_time() -> None:
-    with Gateway("--park-deadline", "1") as gateway, Worker(gateway.run, "talks") as talkative:
+    with Gateway("--park-deadline", "3") as gateway, Worker(gateway.run, "talks") as talkative:
         gateway.control.table({"/api/talks": live("talks", talkative), "/api/empty": live("empty")})
         with _talking(talkative):
             before = gateway.processor_seconds
-            assert gateway.get("/api/empty").status == 503, "after a second"
+            assert gateway.get("/api/empty").status == 503, "after three seconds"
             used = gateway.processor_seconds - before
             assert used < 0.5
             assert gateway.get("/api/talks").status == 200, "and it is still trusted"
@@ -308,9 +308,11 @@ def _talking(worker: Worker) -> Iterator[None]:
 
     talking = threading.Thread(target=talk)
     talking.start()
-    yield
-    over.set()
-    talking.join()
+    try:
+        yield
+    finally:
+        over.set()
+        talking.join()
 
 
 def test_a_descriptor_that_is_no_connection_of_ours_is_closed_and_counted() -> None:
@@ -374,7 +376,7 @@ def test_a_worker_that_says_it_leaves_keeps_no_connection_waiting_that_it_has_no
 
 def test_a_connection_that_was_parked_is_forgotten_when_it_has_gone() -> None:
     """Its number belongs to the next client, who must not notice anything."""
-    with Gateway("--park-deadline", "0.3") as gateway, Worker(gateway.run) as worker:
+    with Gateway("--park-deadline", "2") as gateway, Worker(gateway.run) as worker:
         gateway.control.table({"/api/empty": live("empty"), "/api/tasks": live("tasks", worker)})
         with gateway.client(get("/api/none")) as former:
             assert former.reply().status == 404

@@ -56,7 +56,7 @@ def slow(seconds=60.0):
 
 
 def stuck():
-    time.sleep(3)
+    time.sleep(60)
 
 
 async def late():
@@ -77,6 +77,13 @@ def much():
 
 
 not_a_function = 7
+
+
+def gated():
+    import os
+
+    while not os.path.exists("gate"):
+        time.sleep(0.01)
 """
 ROUTER = """
 from fastapi import APIRouter
@@ -162,23 +169,22 @@ def test_what_takes_too_long_is_ended(worker: Worker, name: str) -> None:
     begun = time.monotonic()
     told = call(worker, name, timeout=0.2)
     assert (told["state"], told["message"]) == ("timed-out", "it took longer than 0.2 s")
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 10
 
 
 def test_a_thread_that_cannot_be_ended_is_told_of_and_keeps_nobody_waiting(worker: Worker) -> None:
     begun = time.monotonic()
     assert call(worker, "stuck", timeout=0.1)["state"] == "timed-out"
-    assert time.monotonic() - begun < 2.5
+    assert time.monotonic() - begun < 10
     assert worker.said("the thread of this call could not be ended; it goes on until its worker does")
     assert worker.get("/seen").status == 200
 
 
 def test_requests_are_answered_while_many_calls_are_busy(worker: Worker) -> None:
     for n in range(60):
-        begin(worker, "slow", run=f"run-{n}", seconds=1.0)
-    begun = time.monotonic()
+        begin(worker, "gated", run=f"run-{n}", timeout=60.0)
     assert worker.get("/seen").status == 200
-    assert time.monotonic() - begun < 1
+    (Path(worker.spec["code"]) / "gate").touch()
     for n in range(60):
         assert worker.wire.next("called")["state"] == "done", n
 
@@ -207,7 +213,7 @@ def test_what_a_drain_cuts_is_interrupted_and_counted(worker: Worker, name: str)
 
 def test_whoever_connects_later_learns_what_runs_and_what_became_of_the_rest(worker: Worker) -> None:
     call(worker, "tidy", run="run-1")
-    begin(worker, "slow", run="run-2", seconds=0.5)
+    begin(worker, "slow", run="run-2", seconds=3.0)
     later = Wire(worker.spec["socket"])
     assert later.next("called", run="run-1")["state"] == "done"
     assert later.next("calls")["running"] == ["run-2"]
@@ -255,7 +261,7 @@ def test_a_worker_can_tell_whether_its_release_has_the_traffic(zygote: Zygote) -
     assert worker.get("/candidate").json is None
     # The release before is parked behind a new one, where nobody can ask it over HTTP, and may return.
     for op, seen in (("park", "'1'"), ("resume", "None")):
-        worker.wire.send({"op": op, "drain": 0.1})
+        worker.wire.send({"op": op, "drain": 10.0})
         worker.wire.send({"op": "call", "run": op, "call": "router:seen", "arguments": {}, "timeout": 10.0})
         assert worker.wire.next("called", run=op)["message"] == f"returned ({seen},)"
 

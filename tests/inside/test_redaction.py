@@ -221,7 +221,7 @@ def test_no_secret_takes_long_to_prepare_for(made: Callable[[], str]) -> None:
     before = time.process_time()
     assert Redactor([("KEY", secret)]).text("nothing of it") == "nothing of it"
     # A second or so where nothing else runs; the first of them used to take twelve.
-    assert time.process_time() - before < 4
+    assert time.process_time() - before < 8
 
 
 def test_a_redactor_shows_no_value() -> None:

@@ -167,7 +167,7 @@ def test_when_the_platform_is_gone_everything_ends(tmp_path: Path) -> None:
     worker = zygote.fork(CODE)
     worker.ready()
     os.kill(zygote.process.pid, signal.SIGKILL)
-    zygote.process.wait(5)
+    zygote.process.wait(30)
     # A worker outlives its zygote, but not the platform.
     assert worker.get("/hello").status == 200
     zygote.lifeline.close()

@@ -180,7 +180,7 @@ def test_one_that_could_not_prepare_itself_is_a_worker_all_the_same(tmp_path: Pa
 
 
 def test_it_does_not_wait_for_ever(tmp_path: Path) -> None:
-    zygote = Zygote(tmp_path, prelude="from reconciler.inside import stem, zygote; stem.KEPT = 0.2")
+    zygote = Zygote(tmp_path, prelude="from reconciler.inside import stem, zygote; stem.KEPT = 3.0")
     try:
         first = serving(zygote)
         spare = spare_beside(first)

@@ -334,7 +334,7 @@ def test_a_worker_that_nobody_can_be_told_of_does_not_stay(zygote: Zygote) -> No
         asking.send({"op": "fork", "spec": spec})
         asking.close()
     assert zygote.wire.next("exited", worker=spec["worker"])["status"] == signal.SIGKILL
-    assert not zygote.children()
+    until_sync(lambda: not zygote.children(), what="everybody to be gone")
 
 
 def test_limits_hold(zygote: Zygote) -> None:

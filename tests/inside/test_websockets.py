@@ -32,7 +32,7 @@ def read_frame(client: Client) -> tuple[int, bytes]:
 
 def test_a_websocket_lives_until_the_drain_deadline_and_closes_with_1012(gateway: Gateway, worker: Worker) -> None:
     client = websocket(gateway)
-    worker.retire(drain=0.3)
+    worker.retire(drain=3)
     worker.wire.next("state", state="draining")
     client.send(frame(b"still here"))
     assert read_frame(client) == (1, b"STILL HERE")

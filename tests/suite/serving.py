@@ -42,4 +42,4 @@ def _running(app: Any, **where: Any) -> Iterator[QuietServer]:
     finally:
         server.should_exit = True
         server.force_exit = True
-        thread.join(timeout=10)
+        thread.join(timeout=30)

@@ -20,7 +20,7 @@ from tests.suite.serving import serve
 
 PREFIX = "/api/counts"
 FILE = "services/counts/service.yaml"
-FEW = Bounds(seconds=30, examples=15)
+FEW = Bounds(seconds=120, examples=15)
 
 
 class Count(BaseModel):

@@ -123,7 +123,7 @@ def test_a_test_that_hangs_is_stopped_with_its_children(tmp_path: Path, base_url
     report = ran(tmp_path, text, base_url, seconds=2)
     assert report.verdict is Verdict.INCONCLUSIVE
     assert "stopped after 2 s" in (report.suites[0].reason or "")
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
 
 
 def test_an_environment_without_pytest_says_what_to_do(tmp_path: Path, base_url: str) -> None:

@@ -68,11 +68,11 @@ def test_a_relay_leads_to_its_socket_for_as_long_as_it_is_held(tmp_path: Path) -
         server = await asyncio.start_unix_server(answer, tmp_path / "s")
         async with relay(str(tmp_path / "s")) as port:
             url = f"http://127.0.0.1:{port}/"
-            read = lambda: urllib.request.urlopen(url, timeout=5).read()  # noqa: E731
+            read = lambda: urllib.request.urlopen(url, timeout=30).read()  # noqa: E731
             bodies = await asyncio.gather(*(asyncio.to_thread(read) for _ in range(4)))
             assert {len(body) for body in bodies} == {200_000}
             reader, idle = await asyncio.open_connection("127.0.0.1", port)
-        assert await asyncio.wait_for(reader.read(), 5) == b"", "who is still connected is let go of"
+        assert await asyncio.wait_for(reader.read(), 30) == b"", "who is still connected is let go of"
         idle.close()
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", port)

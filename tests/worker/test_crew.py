@@ -194,6 +194,7 @@ def test_a_worker_that_dies_is_replaced_although_nothing_can_be_written() -> Non
 
 def test_a_worker_that_ignores_the_end_of_its_drain_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "GRACE", 0.2)
+    monkeypatch.setattr(process, "EXIT_KNOWN_WITHIN", 30.0)
     deaf = (
         "import contextlib, signal, time\n"
         "from fastapi import FastAPI\n"
@@ -310,8 +311,12 @@ def test_a_worker_that_says_odd_things_is_ended(said: str, monkeypatch: pytest.M
             worker = Worker(WorkerId("tasks-1.1"), ReleaseId("tasks-1"), sockets, process.pid, started)
             await worker.watch(None)
             counting = asyncio.create_task(worker.answers())
-            await asyncio.wait_for(worker.gone(), 5)
-            counting.cancel()
+            try:
+                await asyncio.wait_for(worker.gone(), 30)
+            finally:
+                counting.cancel()
+                await asyncio.wait([counting])
+                process.kill()
         assert process.returncode == -signal.SIGKILL
 
     scene(scenario)
