@@ -234,7 +234,8 @@ def test_what_one_worker_imported_the_next_one_finds() -> None:
         source = "import pygments.lexers\n" + GOOD
         first = place.crew(source)
         await first.start()
-        assert "pygments" in first.workers[0].modules
+        # Told right after the word that it is ready.
+        await until(lambda: "pygments" in first.workers[0].modules, what="what it imported")
 
         for _ in range(100):
             second = place.crew(source)
