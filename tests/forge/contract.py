@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -52,15 +52,22 @@ def part_of_description(beginnings: tuple[str, ...]) -> dict[str, Any]:
     whole = _document()
     part = {name: whole[name] for name in ("openapi", "info", "servers")}
     part["paths"] = {path: item for path, item in whole["paths"].items() if path.startswith(beginnings)}
-    unread: list[Any] = [part["paths"]]
+    for reference, node in _reached(part["paths"], lambda wanted: resolved({"$ref": wanted})).items():
+        _, kind, name = reference.removeprefix("#/").split("/")
+        part.setdefault("components", {}).setdefault(kind, {})[name] = node
+    return part
+
+
+def _reached(start: Any, look_up: Callable[[str], Any]) -> dict[str, Any]:
+    """All that is referred to from here, and from there."""
+    found: dict[str, Any] = {}
+    unread = [start]
     while unread:
         for reference in _references(unread.pop()):
-            _, kind, name = reference.removeprefix("#/").split("/")
-            kept = part.setdefault("components", {}).setdefault(kind, {})
-            if name not in kept:
-                kept[name] = whole["components"][kind][name]
-                unread.append(kept[name])
-    return part
+            if reference not in found:
+                found[reference] = look_up(reference)
+                unread.append(found[reference])
+    return found
 
 
 def _references(node: Any) -> Iterator[str]:
@@ -96,15 +103,13 @@ def _fault(schema: dict[str, Any], body: Any) -> str | None:
 def _validator(schema: str) -> jsonschema_rs.Validator:
     """With what it refers to. With all that GitHub describes it would take a client's patience to make one."""
     modern = _modern(json.loads(schema))
-    needed: dict[str, Any] = {}
-    unread = [modern]
-    while unread:
-        for reference in _references(unread.pop()):
-            name = reference.removeprefix("#/components/schemas/")
-            if name not in needed:
-                needed[name] = _schema(name)
-                unread.append(needed[name])
+    reached = _reached(modern, lambda wanted: _schema(_name(wanted)))
+    needed = {_name(reference): node for reference, node in reached.items()}
     return jsonschema_rs.validator_for({**modern, "components": {"schemas": needed}})
+
+
+def _name(reference: str) -> str:
+    return reference.removeprefix("#/components/schemas/")
 
 
 def resolved(node: dict[str, Any]) -> dict[str, Any]:
