@@ -1,14 +1,17 @@
 """Whoever listens hears everything in order, and nobody waits for a listener."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from reconciler.control import feed as feeds
 from reconciler.control.feed import Feed, Listener
 from reconciler.control.veil import Veil
 from reconciler.model.names import ServiceName
 from reconciler.model.notice import Kind, Notice
-from reconciler.store.journal import Journal
+from reconciler.store.journal import Journal, Transaction
 from tests.store.journals import in_journal
 
 TASKS = ServiceName("tasks")
@@ -41,6 +44,26 @@ def test_one_who_listens_too_late_can_read_what_was_told(tmp_path: Path) -> None
             feed.happened(Kind.SYNC_STARTED, "late")
             notice = await anext(listener)
         assert [event.message for event in await journal.events()] == ["early", notice.message]
+
+    in_journal(tmp_path / "journal.db", scenario)
+
+
+def test_of_many_that_wait_more_are_written_down_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(journal: Journal) -> None:
+        writings, write = 0, journal.write
+
+        async def counted(step: Callable[[Transaction], list[int]]) -> list[int]:
+            nonlocal writings
+            writings += 1
+            return await write(step)
+
+        monkeypatch.setattr(journal, "write", counted)
+        feed = Feed(journal, Veil())
+        for number in range(1_000):
+            feed.happened(Kind.SYNC_STARTED, f"{number}")
+        await feed.settle()
+        assert writings < 1_000 // feeds.MOST_TOGETHER * 3 // 4
+        assert [event.message for event in await journal.events(limit=2_000)] == [f"{n}" for n in range(1_000)]
 
     in_journal(tmp_path / "journal.db", scenario)
 

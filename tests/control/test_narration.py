@@ -128,23 +128,28 @@ def test_a_large_plan_is_cut_and_waiting_for_the_plan_ends_with_it() -> None:
     assert told(many, until="none") == []
 
 
-@pytest.mark.parametrize(
-    ("short", "awaited"),
-    [
-        ("SILENCE", "       still working on a"),
-        ("LONGEST", "       it goes on without you; `reconciler status` tells how it ends"),
-    ],
-)
-def test_silence_is_broken_and_waiting_ends(monkeypatch: pytest.MonkeyPatch, short: str, awaited: str) -> None:
-    monkeypatch.setattr(narration, short, 0.02)
+def test_silence_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(narration, "SILENCE", 0.02)
 
-    async def scenario() -> bool:
+    async def scenario() -> None:
         listener = Listener()
         listener.tell(planned(("start", "a")))
         async with aclosing(narrate(listener, SYNC, "http://here", "live")) as lines:
             async for line in lines:
-                if line == awaited:
-                    return True
-        return False
+                if line == "       still working on a":
+                    return
+        raise AssertionError("it ended in silence")
 
-    assert asyncio.run(asyncio.wait_for(scenario(), 30))
+    asyncio.run(asyncio.wait_for(scenario(), 30))
+
+
+def test_waiting_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(narration, "LONGEST", 0.02)
+
+    async def scenario() -> list[str]:
+        listener = Listener()
+        listener.tell(planned(("start", "a")))
+        return [line async for line in narrate(listener, SYNC, "http://here", "live")]
+
+    lines = asyncio.run(scenario())
+    assert lines[-1] == "       it goes on without you; `reconciler status` tells how it ends"
