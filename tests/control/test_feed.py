@@ -62,6 +62,7 @@ def test_of_many_that_wait_more_are_written_down_at_once(tmp_path: Path, monkeyp
         for number in range(1_000):
             feed.happened(Kind.SYNC_STARTED, f"{number}")
         await feed.settle()
+        monkeypatch.undo()
         assert writings < 1_000 // feeds.MOST_TOGETHER * 3 // 4
         assert [event.message for event in await journal.events(limit=2_000)] == [f"{n}" for n in range(1_000)]
 
