@@ -15,9 +15,9 @@ from reconciler.source.address import parse_address
 from reconciler.source.mirror import Mirror
 from reconciler.source.program import Said
 from reconciler.source.trouble import DETAIL_LIMIT, Meaning, understand
+from tests.source.mirrors import TASKS, content, following
 from tests.source.repositories import Repository, Row, link
 from tests.source.servers import answering
-from tests.source.test_mirror import TASKS, content, following
 
 
 def _named(name: bytes, mode: str = "100644") -> Callable[[Repository], str]:
