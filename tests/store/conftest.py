@@ -1,6 +1,6 @@
 """Databases for journals: made ready once, then copied, which takes a tenth of the time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -23,3 +23,15 @@ def prepared(postgres: Postgres) -> str:
 def database(postgres: Postgres, prepared: str) -> Callable[[], str]:
     """Makes a database; its URL."""
     return lambda: postgres.url(postgres.create(prepared))
+
+
+@pytest.fixture
+def url(database: Callable[[], str]) -> str:
+    return database()
+
+
+@pytest.fixture
+def own() -> Iterator[Postgres]:
+    """A PostgreSQL that a test may stop."""
+    with Postgres() as server:
+        yield server
