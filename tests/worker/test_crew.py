@@ -1,124 +1,28 @@
 """Crews over real zygotes, which are killed, stopped and missing at the wrong moments."""
 
 import asyncio
-import contextlib
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from reconciler.model.failure import Reason, Stalled, Wait
-from reconciler.model.names import EnvironmentId, ReleaseId, ServiceName, WorkerId
-from reconciler.model.pinned_secret import PinnedSecret
+from reconciler.model.failure import Stalled, Wait
+from reconciler.model.names import ReleaseId, WorkerId
 from reconciler.worker import process
 from reconciler.worker.crew import CRASH_WINDOW, CRASHES, Crew
-from reconciler.worker.exit import Exit
 from reconciler.worker.process import Worker
-from reconciler.worker.spec import ReleaseSpec, WorkerSockets
-from reconciler.worker.zygote import Forked, Nursery, Zygotes, start_time
+from reconciler.worker.spec import WorkerSockets
+from reconciler.worker.zygote import Forked, start_time
 from tests.end_to_end.processes import name_of
 from tests.inside.stage import paused
 from tests.waiting import until
+from tests.worker.stage import GOOD, Place, scene
 
-GOOD = "from fastapi import APIRouter\nrouter = APIRouter()\n"
 HANGS = "import time\ntime.sleep(600)\n"
-
-
-@dataclass
-class Book:
-    """A ledger that can be read, and that fails when it is told to."""
-
-    intended: list[WorkerId] = field(default_factory=list)
-    processes: list[Forked] = field(default_factory=list)
-    ended: list[WorkerId] = field(default_factory=list)
-    is_full: bool = False
-
-    async def intend(self, worker: WorkerId, _spec: ReleaseSpec, _sockets: WorkerSockets, _at: datetime) -> None:
-        if self.is_full:
-            raise OSError("the disk is full")
-        self.intended.append(worker)
-
-    def forked(self, _worker: WorkerId, process: Forked) -> None:
-        self.processes.append(process)
-
-    def gone(self, worker: WorkerId, _end: Exit) -> None:
-        self.ended.append(worker)
-
-
-class Place:
-    def __init__(self, folder: Path, run: Path, lifeline: int) -> None:
-        self.folder, self.run = folder, run
-        self.zygotes = Zygotes(Nursery(run, folder / "logs", lifeline))
-        self.book = Book()
-        self.values: dict[str, str] = {}
-        """Secrets, for those that are pinned."""
-
-    def crew(
-        self, source: str, *, python: Path = Path(sys.executable), timeout: float = 20.0, secrets: Sequence[str] = ()
-    ) -> Crew:
-        code = self.folder / f"code-{time.monotonic_ns()}"
-        code.mkdir()
-        (code / "router.py").write_text(source)
-        spec = ReleaseSpec(
-            release=ReleaseId("tasks-1"),
-            service=ServiceName("tasks"),
-            revision="main@sha1:0",
-            environment=EnvironmentId("e" * 32),
-            python=python,
-            code=code,
-            entry="router:router",
-            prefix="/api/tasks",
-            output=self.folder / "output",
-            start_timeout=timeout,
-            pinned=tuple(PinnedSecret(name, f"store:{name}", "1") for name in secrets),
-        )
-        return Crew(spec, self.zygotes, self.book, partial(WorkerSockets.fresh, self.run), self.reveal)
-
-    async def reveal(self, pinned: Iterable[PinnedSecret]) -> Mapping[str, str]:
-        try:
-            return {one.name: self.values[one.name] for one in pinned}
-        except KeyError as error:
-            raise Wait(Reason.SECRET_MISSING, f"there is no secret {error}") from error
-
-    async def warm(self) -> int:
-        """The pid of a zygote that can fork at once."""
-        crew = self.crew(GOOD)
-        await crew.start()
-        await crew.discard()
-        self.book.processes.clear()
-        zygote = await self.zygotes.of(crew.spec.environment, crew.spec.python)
-        assert zygote._process is not None
-        return zygote._process.pid
-
-
-def scene(scenario: Callable[[Place], Awaitable[None]]) -> None:
-    async def play() -> None:
-        async with _place() as place:
-            await scenario(place)
-
-    asyncio.run(play())
-
-
-@contextlib.asynccontextmanager
-async def _place() -> AsyncIterator[Place]:
-    reader, writer = os.pipe()
-    with tempfile.TemporaryDirectory(prefix="rcl-") as folder:
-        place = Place(Path(folder), Path(folder), reader)
-        try:
-            yield place
-        finally:
-            os.close(writer)
-            await place.zygotes.ended()
-            os.close(reader)
 
 
 def test_a_start_that_is_called_off_during_the_fork_leaves_no_worker() -> None:
@@ -332,83 +236,5 @@ def test_a_start_that_fails_tells_the_reason() -> None:
     async def scenario(place: Place) -> None:
         with pytest.raises(Stalled, match="absent"):
             await place.crew("import absent\n").start()
-
-    scene(scenario)
-
-
-TELLS = """
-import os
-print("started with", os.environ.get("TOKEN", "")[:12][::-1], len(os.environ.get("LONG", "")), flush=True)
-from fastapi import APIRouter
-router = APIRouter()
-"""
-
-
-def memory_of(pid: int) -> bytes:
-    """Everything that a process could read in itself, what it has freed included."""
-    parts = []
-    with Path(f"/proc/{pid}/maps").open() as maps, Path(f"/proc/{pid}/mem").open("rb", 0) as memory:
-        for line in maps:
-            place, rights = line.split()[:2]
-            if "r" in rights and "w" in rights:
-                begin, end = (int(number, 16) for number in place.split("-"))
-                with contextlib.suppress(OSError, OverflowError):
-                    memory.seek(begin)
-                    parts.append(memory.read(end - begin))
-    return b"".join(parts)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="[optional] the memory of a process is read in /proc")
-def test_secrets_are_in_the_worker_and_never_in_what_the_next_one_is_a_copy_of() -> None:
-    async def scenario(place: Place) -> None:
-        planted = "planted-" + "b7f3" * 8
-        long = "".join(f"{number:063}é\n" for number in range(15_000))
-        place.values = {"TOKEN": planted, "LONG": long}
-        zygote = await place.warm()
-        crew = place.crew(TELLS, secrets=["TOKEN", "LONG"])
-        await crew.start()
-        (worker,) = crew.workers
-        said = "".join(path.read_text() for path in (place.folder / "output").rglob("*") if path.is_file())
-        assert f"started with {planted[:12][::-1]} {len(long)}" in said
-        stem = int(Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()[1])
-        for pid in (zygote, stem, worker.pid):
-            assert planted.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
-            assert planted.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
-        assert stem != zygote and planted.encode() not in memory_of(stem)
-        other = place.crew(GOOD)
-        await other.start()
-        assert planted.encode() in memory_of(worker.pid), "the search can find it where it is"
-        assert planted.encode() not in memory_of(other.workers[0].pid)
-        assert planted not in repr(crew.spec) and not crew.spec.secrets
-        await asyncio.gather(crew.discard(), other.discard())
-
-    scene(scenario)
-
-
-def test_a_worker_that_takes_anothers_place_gets_what_there_is_by_then() -> None:
-    async def scenario(place: Place) -> None:
-        place.values = {"TOKEN": "first-value"}
-        crew = place.crew(TELLS, secrets=["TOKEN"])
-        await crew.start()
-        (first,) = crew.workers
-        del place.values["TOKEN"]
-        first.kill()
-        await until(lambda: first.is_gone, what="the end of the first")
-        await asyncio.sleep(0)
-        place.values = {"TOKEN": "second-value"}
-        await until(lambda: crew.ready, what="another")
-        assert len(crew.crashes) == 1, "a secret that was away for a while is no crash"
-        said = "".join(path.read_text() for path in (place.folder / "output").rglob("*") if path.is_file())
-        assert "started with eulav-dnoces" in said
-        await crew.discard()
-
-    scene(scenario)
-
-
-def test_a_start_without_its_secret_is_refused_by_name_and_begins_no_worker() -> None:
-    async def scenario(place: Place) -> None:
-        with pytest.raises(Wait, match="there is no secret 'TOKEN'") as refused:
-            await place.crew(TELLS, secrets=["TOKEN"]).start()
-        assert refused.value.reason is Reason.SECRET_MISSING and not place.book.intended
 
     scene(scenario)
