@@ -6,95 +6,27 @@ gateway that is stopped; so nothing here depends on who is faster.
 
 import contextlib
 import os
-import signal
-import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from shutil import copytree
 
 import httpx
-import pytest
 
-from tests.end_to_end.platform import SHARED, Platform, Told, eventually
-from tests.end_to_end.processes import Process, is_alive
+from tests.end_to_end.orders import (
+    UNWATCHED,
+    ask,
+    begin_switch,
+    check_that_all_is_gone,
+    doing,
+    end_of,
+    gateway_that_does_not_answer,
+    is_held,
+    live,
+    serves,
+)
+from tests.end_to_end.platform import Platform, Told, eventually
+from tests.end_to_end.processes import is_alive
 from tests.end_to_end.samples import PLATFORM, held_by, service
-from tests.end_to_end.traffic import Tally, Traffic
 from tests.waiting import until_sync
-
-UNWATCHED = "version: 1\ndefaults: {drain: 5s, watch_window: 0s}\n"
-
-
-def broken_by(path: Path) -> str:
-    """For a router: its import fails while this file is there."""
-    return f"""
-
-    import pathlib
-
-    if pathlib.Path("{path}").exists():
-        raise RuntimeError("not today")
-    """
-
-
-def ask(platform: Platform, **query: str) -> str:
-    """Ask for a sync and do not wait for its end."""
-    return str(platform.control.post("/v1/sync", params=query).raise_for_status().json()["id"])
-
-
-def end_of(platform: Platform, sync: str, *, within: float = 30) -> Told:
-    def look() -> Told:
-        told: Told = platform.control.get(f"/v1/syncs/{sync}").raise_for_status().json()
-        return told if told["state"] in {"done", "failed", "superseded"} else {}
-
-    return until_sync(look, within=within, what=f"sync {sync}")
-
-
-def doing(platform: Platform, name: str) -> str:
-    return str(platform.condition(name, "Syncing").get("message", ""))
-
-
-def is_held(platform: Platform, name: str) -> bool:
-    """Its candidate has been forked, and stands at the brake."""
-    return "starting" in doing(platform, name)
-
-
-def serves(platform: Platform, name: str, version: str) -> None:
-    """Soon, for a connection that is kept: the release before gives it back when it hears that it is to go."""
-    eventually(lambda: platform.version(name) == version, what=f"version {version} of {name}")
-
-
-def live(platform: Platform, name: str) -> str | None:
-    told = platform.service(name)["live"]
-    return str(told["id"]) if told else None
-
-
-@contextlib.contextmanager
-def gateway_that_does_not_answer(platform: Platform, *, stopped: bool = True) -> Iterator[Process]:
-    """Until the end of the block; from its beginning on, or from when somebody stops it."""
-    gateway = platform.process("gateway")
-    if stopped:
-        gateway.kill(signal.SIGSTOP)
-    try:
-        yield gateway
-    finally:
-        gateway.kill(signal.SIGCONT)
-
-
-def begin_switch(platform: Platform, name: str, files: Mapping[str, str]) -> str:
-    """Follow a commit up to the moment at which the gateway is told; the sync under way."""
-    before = live(platform, name)
-    platform.commit(files)
-    sync = ask(platform)
-    eventually(lambda: live(platform, name) != before, what="the switch")
-    return sync
-
-
-def check_that_all_is_gone(platform: Platform, *, signalled: bool = False) -> None:
-    """SIGTERM ends everything, in order."""
-    assert platform.server is not None
-    family = platform.family()
-    assert (platform.server.wait(20) if signalled else platform.stop()) == 0, platform.said()
-    until_sync(lambda: not any(is_alive(process.pid) for process in family), what="the end of all")
-
 
 # Syncs that overlap
 
@@ -306,41 +238,6 @@ def test_a_commit_during_the_way_back_leaves_no_release_half_gone(shared: Platfo
     until_sync(lambda: not is_alive(int(witness.read_text())), what="the end of the bad release")
 
 
-# Another mount
-
-
-def test_a_change_of_the_mount_is_a_release_like_any_other(platform: Platform, brake: Path, tmp_path: Path) -> None:
-    fault = tmp_path / "fault"
-    files = {**service("steady", also=held_by(brake)), **service("fragile", also=broken_by(fault))}
-    brake.unlink()
-    platform.commit({"services.yaml": PLATFORM, **files})
-    platform.start()
-    brake.touch()
-    fault.touch()
-    with Traffic(platform.port, ["/api/steady", "/api/fragile"]) as both:
-        platform.commit({"services.yaml": f"{PLATFORM}mount: /v2\n"})
-        sync = ask(platform)
-        eventually(lambda: is_held(platform, "steady"), what="a start under way")
-        eventually(lambda: platform.condition("fragile", "Stalled"), what="the failure of the other")
-        both.settle(100)
-    assert (both.tally.lost, both.tally.closed) == (0, 0), both.tally
-    with Traffic(platform.port, ["/api/steady"]) as old:
-        old.settle()
-        brake.unlink()
-        assert end_of(platform, sync)["state"] == "failed"
-        old.settle()
-    assert nothing_but(old.tally, 200, 404), old.tally
-    assert platform.version("steady", "/v2") == "1"
-    assert platform.version("fragile") == "1", "its last good release is where it was"
-    fault.unlink()
-    end_of(platform, ask(platform, retry="true"))
-    assert (platform.version("fragile", "/v2"), platform.version("fragile")) == ("1", 404)
-
-
-def nothing_but(tally: Tally, *codes: int) -> bool:
-    return not tally.failures and set(tally.answered) == set(codes)
-
-
 # What is said
 
 
@@ -392,63 +289,3 @@ def test_a_signal_during_a_switch_ends_everything(platform: Platform) -> None:
         platform.server.terminate()
         until_sync(lambda: "stopping" in platform.said(), what="the signal")
     check_that_all_is_gone(platform, signalled=True)
-
-
-# A disk without room
-
-
-@pytest.fixture
-def small(tmp_path: Path, template: Path) -> Iterator[Platform]:
-    """A platform whose data folder is a disk of its own, and a small one. The environments are beside it."""
-    data = tmp_path / "data"
-    data.mkdir(mode=0o700)
-    words = ["mount", "-t", "tmpfs", "-o", "size=16m,mode=700", "tmpfs", str(data)]
-    if os.geteuid() != 0 or subprocess.run(words, capture_output=True, timeout=10, check=False).returncode:
-        pytest.skip("[optional] mounting a disk is for root")
-    try:
-        for name in SHARED:
-            copytree(template / name, tmp_path / "beside" / name, copy_function=os.link, symlinks=True)
-            (data / name).symlink_to(tmp_path / "beside" / name)
-        with Platform(tmp_path) as platform:
-            yield platform
-    finally:
-        subprocess.run(["umount", "--lazy", str(data)], timeout=10, check=True)
-
-
-def fill(folder: Path) -> Path:
-    """Leave no room at all."""
-    ballast = folder / "ballast"
-    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(4096))
-    return ballast
-
-
-def test_a_full_disk_is_survived_and_forgotten(small: Platform, brake: Path) -> None:
-    small.commit({"services.yaml": UNWATCHED, **service("tasks")})
-    small.start()
-    with Traffic(small.port, ["/api/tasks"], clients=2) as traffic:
-        small.commit(service("tasks", "2", also=held_by(brake)))
-        ask(small)
-        eventually(lambda: is_held(small, "tasks"), what="a start under way")
-        ballast = fill(small.data)
-        until_sync(lambda: is_refused(small), what="a journal without room")
-        brake.unlink()
-        eventually(lambda: small.condition("tasks")["status"] == "False", what="the failure of the switch")
-        traffic.settle()
-        assert set(traffic.tally.versions) == {"1"}
-        ballast.unlink()
-        eventually(lambda: small.version("tasks") == "2", within=20, what="another try, which nobody asked for")
-        assert small.deploy(service("tasks", "3"))["state"] == "done"
-        serves(small, "tasks", "3")
-    assert (traffic.tally.lost, traffic.tally.closed) == (0, 0), traffic.tally
-    assert small.condition("tasks")["status"] == "True"
-    eventually(lambda: len(small.forked()) == 1, what="the end of what could not be switched to")
-    check_that_all_is_gone(small)
-
-
-def is_refused(platform: Platform) -> bool:
-    try:
-        return platform.control.post("/v1/sync").status_code >= 500
-    except httpx.TransportError:
-        return True
