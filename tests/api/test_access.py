@@ -14,7 +14,8 @@ from reconciler.control.tokens import Tokens
 from reconciler.model.access import SCOPES, Caller, Scope
 from reconciler.model.refusal import Refusal
 from tests.api.asking import GOOD, TOKEN, client, openapi
-from tests.api.platform import Still, service
+from tests.api.platform import Still
+from tests.api.statuses import service
 from tests.api.test_endpoints import BODIES, ENDLESS, filled
 
 ADMIN = Caller("admin", SCOPES)

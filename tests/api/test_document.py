@@ -15,7 +15,8 @@ from uv import find_uv_bin
 from reconciler.api import Access, build
 from reconciler.api.document import TAGS
 from tests.api.asking import TOKEN, openapi
-from tests.api.platform import Still, failing, service
+from tests.api.platform import Still
+from tests.api.statuses import failing, service
 from tests.cli.running import environment, served
 from tests.downloads import kept
 

@@ -10,7 +10,8 @@ from reconciler.api import Access, build
 from reconciler.api.doorway import Doorway
 from reconciler.control import attention
 from tests.api.asking import BAD, GOOD, TOKEN, ask, client, get
-from tests.api.platform import Still, service
+from tests.api.platform import Still
+from tests.api.statuses import service
 
 PLATFORM = Still(service("tasks"))
 

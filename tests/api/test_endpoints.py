@@ -10,7 +10,8 @@ from fastapi.routing import APIRoute
 from reconciler.api.application import ROUTERS
 from reconciler.model.status import ServiceStatus
 from tests.api.asking import BAD, GOOD, TOKEN, ask, client, get, openapi
-from tests.api.platform import Still, condition, failing, service, sync
+from tests.api.platform import Still
+from tests.api.statuses import condition, failing, service, sync
 
 OPEN = {"/healthz", "/readyz", "/openapi.json"}
 SIGNED = {"/webhooks/{provider}"}

@@ -7,7 +7,8 @@ import pytest
 
 from reconciler.api.etags import is_known
 from tests.api.asking import ask, client, openapi
-from tests.api.platform import Still, sync
+from tests.api.platform import Still
+from tests.api.statuses import sync
 from tests.api.test_endpoints import endpoints, filled, small
 
 PLAIN = {"/v1/events", "/v1/logs", "/v1/services/{name}/logs", "/metrics"}

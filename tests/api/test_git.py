@@ -9,7 +9,8 @@ import pytest
 from reconciler.model.access import SCOPES, Caller
 from reconciler.source.backend import Call, Client
 from tests.api.asking import GOOD, TOKEN, ask, client
-from tests.api.platform import Still, service
+from tests.api.platform import Still
+from tests.api.statuses import service
 
 FETCH, PUSH = "git-upload-pack", "git-receive-pack"
 ADMIN = Caller("admin", SCOPES)

@@ -14,7 +14,8 @@ from reconciler.control import feed as feeds
 from reconciler.model.names import ServiceName
 from reconciler.model.notice import Kind, Notice
 from tests.api.asking import TOKEN
-from tests.api.platform import SINCE, Still, happened, service
+from tests.api.platform import Still
+from tests.api.statuses import SINCE, happened, service
 from tests.waiting import until
 
 NUMBER = re.compile(rb"^id: (\d+)$", re.M)

@@ -19,7 +19,8 @@ from reconciler.api.logs import moment
 from reconciler.api.records import Filter, RecordFile, Records, newest
 from reconciler.inside.output import OutputFile
 from tests.api.asking import GOOD, TOKEN, get
-from tests.api.platform import Still, service
+from tests.api.platform import Still
+from tests.api.statuses import service
 from tests.waiting import until
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -4,7 +4,8 @@ import pytest
 
 from reconciler.store.unusable import StoreUnusable
 from tests.api.asking import ask, get
-from tests.api.platform import Past, Still, service
+from tests.api.platform import Past, Still
+from tests.api.statuses import service
 
 LOCKED = StoreUnusable("The journal is in use by another program.", "Stop the other server.")
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.platform import Still, service
+from tests.api.platform import Still
+from tests.api.statuses import service
 from tests.cli.running import Done, reconciler, served
 
 

@@ -15,7 +15,8 @@ import pytest
 
 from reconciler.model.status import JobStatus, ProcessStatus
 from tests.api.asking import TOKEN
-from tests.api.platform import Still, condition, failing, run, service, sync
+from tests.api.platform import Still
+from tests.api.statuses import condition, failing, run, service, sync
 from tests.api.test_logs import record
 from tests.cli.running import environment, executed, reconciler, served
 from tests.waiting import until_sync

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from reconciler.model.status import ActionStatus, CommitStatus, PhaseTime, ReleaseStatus
-from tests.api.platform import SINCE, Past, Still, release, service, sync
+from tests.api.platform import Past, Still
+from tests.api.statuses import SINCE, release, service, sync
 from tests.cli.running import reconciler, served
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\u202e"

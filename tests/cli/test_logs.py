@@ -14,7 +14,8 @@ import pytest
 
 from reconciler.cli.logs import Teller
 from reconciler.cli.terminal import Screen
-from tests.api.platform import Still, service
+from tests.api.platform import Still
+from tests.api.statuses import service
 from tests.api.test_logs import record
 from tests.cli.running import environment, reconciler, served
 

@@ -9,7 +9,8 @@ import pytest
 from reconciler.cli.moments import lasted
 from reconciler.cli.table import Cell, blocks, cut, folded, table, width, wrapped
 from reconciler.cli.terminal import Screen
-from tests.api.platform import Still, condition, failing, service
+from tests.api.platform import Still
+from tests.api.statuses import condition, failing, service
 from tests.api.test_logs import record
 from tests.cli.running import reconciler, served
 from tests.cli.screens import plain, shown

@@ -11,7 +11,8 @@ import pytest
 
 from reconciler.cli.bell import Bell
 from reconciler.model.notice import Kind, Notice
-from tests.api.platform import SINCE, Past, Still, condition, failing, service
+from tests.api.platform import Past, Still
+from tests.api.statuses import SINCE, condition, failing, service
 from tests.cli.running import reconciler, served
 from tests.cli.screens import SHADE, Terminal
 from tests.cli.test_logs import running

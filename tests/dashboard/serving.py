@@ -10,7 +10,8 @@ from reconciler.api import Access, build
 from reconciler.listener import url
 from reconciler.model.status import QUIET, CommitStatus
 from tests.api.asking import TOKEN
-from tests.api.platform import SINCE, Still, busy, condition, failing, release, service
+from tests.api.platform import Still
+from tests.api.statuses import SINCE, busy, condition, failing, release, service
 from tests.waiting import until_sync
 
 COMMIT = CommitStatus(sha="0123456789" * 4, author="Ada", subject="Answer with totals of the last week", at=SINCE)

@@ -25,7 +25,8 @@ from reconciler.model.status import (
     RunStatus,
 )
 from tests.api.asking import TOKEN, ask, client, get
-from tests.api.platform import FAILED, SINCE, Past, Still, condition, failing, release, service, sync
+from tests.api.platform import Past, Still
+from tests.api.statuses import FAILED, SINCE, condition, failing, release, service, sync
 
 PAGES = ("/", "/services/red", "/services/red/compare?before=red-1&after=red-2", "/syncs", "/syncs/1", "/events")
 EVIL = "<script>alert('x')</script>\x1b[31mred\x1b]0;title\x07\u202eback"

@@ -11,7 +11,8 @@ from reconciler.api.contracts import LARGEST, Contract, merged
 from reconciler.model.access import Caller
 from reconciler.model.names import ServiceName
 from tests.api.asking import client, get, openapi
-from tests.api.platform import Still, service
+from tests.api.platform import Still
+from tests.api.statuses import service
 
 OWN: dict[str, Any] = openapi()
 AT = "http://services.example:8000"

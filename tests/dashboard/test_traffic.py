@@ -5,7 +5,8 @@ import pytest
 from reconciler.dashboard.traffic import HEIGHT, percent, rate, span, spark
 from reconciler.model.status import QUIET, TrafficStatus
 from tests.api.asking import get
-from tests.api.platform import Still, busy, service
+from tests.api.platform import Still
+from tests.api.statuses import busy, service
 from tests.dashboard.test_pages import text_of
 
 
