@@ -226,8 +226,13 @@ def _check_that_it_can_start(spec: ReleaseSpec) -> None:
 
 async def close_interrupted_syncs(journal: Journal) -> None:
     """Syncs that nobody will finish; the one that starts now looks at the world afresh in their place."""
-    for row in await journal.unfinished_syncs():
-        await journal.finish_sync(row.id, "superseded", datetime.now(UTC), message=INTERRUPTED)
+    await journal.write(_close_syncs)
+
+
+def _close_syncs(entries: Transaction) -> None:
+    for row in entries.unfinished_syncs():
+        entries.finish_sync(row.id, "superseded", datetime.now(UTC), message=INTERRUPTED)
+        entries.owe(row.id)
 
 
 def _live_releases(entries: Transaction) -> tuple[ReleaseRow, ...]:

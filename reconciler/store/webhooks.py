@@ -51,6 +51,10 @@ class WebhookEntries(Entries):
         changed = update(Webhook).where(Webhook.id.in_(tuple(webhooks))).values(sync=int(sync))
         self._connection.execute(changed)
 
+    def owe(self, sync: SyncId) -> None:
+        """Nobody will finish it: until another is begun, whoever asked for it is told of none."""
+        self._connection.execute(update(Webhook).where(Webhook.sync == int(sync)).values(sync=None))
+
     def owing(self) -> tuple[int, ...]:
         """Webhooks whose sync was not begun or not finished when the journal was last closed."""
         query = (

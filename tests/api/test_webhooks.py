@@ -13,6 +13,7 @@ import pytest
 
 from reconciler.api import Access, build
 from reconciler.api import webhooks as door
+from reconciler.control.boot import close_interrupted_syncs
 from reconciler.control.inbox import Inbox
 from reconciler.control.pace import Pace
 from reconciler.control.triggers import Triggers
@@ -170,6 +171,19 @@ def test_one_whose_sync_failed_is_tried_again_when_it_is_delivered_again(tmp_pat
         second = await place.triggers.next()
         assert second.sync != first.sync
         await written_down(place, second.sync)
+
+    play(tmp_path, scenario)
+
+
+def test_of_a_sync_that_nobody_will_finish_the_receipt_tells_no_end(tmp_path: Path) -> None:
+    async def scenario(place: Place) -> None:
+        await post(place.client, webhooks.github())
+        lost = await place.triggers.next()
+        await written_down(place, lost.sync)
+        await close_interrupted_syncs(place.journal)
+        asked = await place.client.get("/v1/webhooks/1", headers={**GOOD, "Host": "localhost"})
+        assert (asked.json()["state"], asked.json()["sync"], asked.json()["outcome"]) == ("accepted", None, None)
+        assert await place.journal.owing() == (1,), "the next control asks for another"
 
     play(tmp_path, scenario)
 
