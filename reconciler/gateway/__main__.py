@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.gateway.aside import Aside
-from reconciler.gateway.connections import Patience
 from reconciler.gateway.counts import Counts
 from reconciler.gateway.listener import Listener
 from reconciler.gateway.loop import Loop
+from reconciler.gateway.means import Means
 from reconciler.gateway.orders import Orders
+from reconciler.gateway.patience import Patience
 from reconciler.gateway.services import Services
 from reconciler.log import configure, keep
 
@@ -52,7 +53,7 @@ class Gateway:
         self._aside = Aside()
         self._stopping = False
         self._listener = Listener(listening, self._loop, self._admit, self._has_room_to_accept)
-        self._services = Services(
+        means = Means(
             self._loop,
             arguments.patience,
             self._counts,
@@ -61,6 +62,7 @@ class Gateway:
             queue=self._descriptors // QUEUE_SHARE,
             port=self._listener.port,
         )
+        self._services = Services(means)
         self._connections = self._services.connections
         self._grace = self._loop.deadlines(arguments.grace, Loop.stop)
         self._end = self._loop.deadlines(LOOK_AROUND, Gateway._stop_when_empty)

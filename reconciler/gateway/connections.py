@@ -8,15 +8,14 @@ import functools
 import logging
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from reconciler.gateway import answers
 from reconciler.gateway.answers import Answer
-from reconciler.gateway.aside import Aside, close_without_lingering
+from reconciler.gateway.aside import close_without_lingering
 from reconciler.gateway.connection import Connection, Gone, Load
-from reconciler.gateway.counts import Counts
-from reconciler.gateway.loop import READ, WRITE, Deadlines, Loop
+from reconciler.gateway.loop import READ, WRITE, Deadlines
+from reconciler.gateway.means import Means
 from reconciler.inside.head import Head, Refused
 
 Place = Callable[[Connection, Head], bool]
@@ -30,28 +29,18 @@ _DRAIN_STEP: Final = 64 * 1024
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """For how many seconds the gateway waits for what."""
-
-    head: float = 10.0
-    idle: float = 75.0
-    park: float = 10.0
-    ending: float = 2.0
-
-
 class Connections:
-    def __init__(self, loop: Loop, patience: Patience, counts: Counts, place: Place, aside: Aside) -> None:
+    def __init__(self, means: Means, place: Place) -> None:
         self.closing = False
         self.load = Load()
-        self._aside = aside
-        self._loop = loop
-        self._counts = counts
+        self._loop = loop = means.loop
+        self._counts = means.counts
+        self._aside = means.aside
         self._place = place
         self._held: set[Connection] = set()
-        self._heads = loop.deadlines(patience.head, self._head_is_overdue)
-        self._idle = loop.deadlines(patience.idle, self.drop)
-        self._ending = loop.deadlines(patience.ending, self.drop)
+        self._heads = loop.deadlines(means.patience.head, self._head_is_overdue)
+        self._idle = loop.deadlines(means.patience.idle, self.drop)
+        self._ending = loop.deadlines(means.patience.ending, self.drop)
 
     def __len__(self) -> int:
         return len(self._held)

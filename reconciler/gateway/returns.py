@@ -10,10 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from reconciler.gateway.aside import Aside
-from reconciler.gateway.connections import Connections, Patience
-from reconciler.gateway.counts import Counts
-from reconciler.gateway.loop import Loop
+from reconciler.gateway.connections import Connections
+from reconciler.gateway.means import Means
 from reconciler.gateway.worker import Worker
 
 LOAD_OF_ONE: Final = 8 * 1024 * 1024
@@ -25,31 +23,20 @@ QUEUE_LOOKS: Final = 10
 
 
 class Returns:
-    def __init__(
-        self,
-        loop: Loop,
-        patience: Patience,
-        counts: Counts,
-        aside: Aside,
-        connections: Connections,
-        *,
-        retry: Callable[[Worker], None],
-        has_room: Callable[[], bool],
-        port: int | None,
-    ) -> None:
-        """`retry` is told of a worker that is trusted again; `port` is where the connections were accepted."""
+    def __init__(self, means: Means, connections: Connections, retry: Callable[[Worker], None]) -> None:
+        """`retry` is told of a worker that is trusted again."""
         self.leaving: set[Worker] = set()
         """Let go of, with something left in their channels."""
-        self.queues = loop.deadlines(patience.park / QUEUE_LOOKS, self._look_at_queue)
+        self._patience = means.patience.park
+        self.queues = means.loop.deadlines(self._patience / QUEUE_LOOKS, self._look_at_queue)
         """Of workers that were sent something: they may not have taken it yet."""
-        self._emptying = loop.deadlines(NEXT_EMPTYING, self.empty)
-        self._patience = patience
-        self._counts = counts
-        self._aside = aside
+        self._emptying = means.loop.deadlines(NEXT_EMPTYING, self.empty)
+        self._counts = means.counts
+        self._aside = means.aside
+        self._has_room = means.has_room
+        self._port = means.port
         self._connections = connections
         self._retry = retry
-        self._has_room = has_room
-        self._port = port
 
     def has_room_for(self, worker: Worker) -> bool:
         carried = self._connections.load.bytes
@@ -107,11 +94,11 @@ class Returns:
             self._trust(worker)
             return
         self.queues.start(worker)
-        if wait > self._patience.park:
+        if wait > self._patience:
             worker.stuck = True
         if worker.is_probed:
             return
-        while wait is not None and wait > self._patience.park and self.has_room_for(worker):
+        while wait is not None and wait > self._patience and self.has_room_for(worker):
             waiting = worker.not_taken()
             if waiting is None:
                 return

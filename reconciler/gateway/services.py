@@ -8,16 +8,14 @@ worker, or only full ones, are parked for a while. It refuses to start or stop w
 import logging
 import re
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from reconciler.gateway import answers
 from reconciler.gateway.answers import Answer
-from reconciler.gateway.aside import Aside
 from reconciler.gateway.connection import Connection
-from reconciler.gateway.connections import Connections, Patience
-from reconciler.gateway.counts import Counts
-from reconciler.gateway.loop import Loop
+from reconciler.gateway.connections import Connections
+from reconciler.gateway.means import Means
 from reconciler.gateway.table import Live, Route, Table, Unready, WorkerAddress
 from reconciler.gateway.worker import Worker
 from reconciler.gateway.workers import Workers
@@ -53,41 +51,19 @@ class Service:
 
 
 class Services:
-    def __init__(
-        self,
-        loop: Loop,
-        patience: Patience,
-        counts: Counts,
-        aside: Aside,
-        *,
-        has_room: Callable[[], bool],
-        queue: int,
-        port: int | None,
-    ) -> None:
-        """About `queue` connections may wait for one worker."""
-        self.connections = Connections(loop, patience, counts, self.place, aside)
-        self._counts = counts
+    def __init__(self, means: Means) -> None:
+        self.connections = Connections(means, self.place)
+        self._counts = means.counts
         self._mount = b"/"
         self._former_mounts: frozenset[bytes] = frozenset()
         """Mounts that have been left and still have routes: services move one by one."""
         self._complete = False
         self._routes: dict[bytes, Service | Unready] = {}
         self._parked: dict[bytes, deque[Connection]] = {}
-        self._parking = loop.deadlines(patience.park, self._park_is_over)
-        self._workers = Workers(
-            loop,
-            patience,
-            counts,
-            aside,
-            self.connections,
-            retry=self._retry_services_of,
-            lose=self._lose,
-            has_room=has_room,
-            queue=queue,
-            port=port,
-        )
-        self._missed = loop.deadlines(NEXT_MEETING, self._meet_again)
-        self._lost = loop.deadlines(patience.park, self._meet_again)
+        self._parking = means.loop.deadlines(means.patience.park, self._park_is_over)
+        self._workers = Workers(means, self.connections, retry=self._retry_services_of, lose=self._lose)
+        self._missed = means.loop.deadlines(NEXT_MEETING, self._meet_again)
+        self._lost = means.loop.deadlines(means.patience.park, self._meet_again)
 
     def __len__(self) -> int:
         return len(self._routes)

@@ -11,11 +11,10 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from reconciler.gateway.aside import Aside
 from reconciler.gateway.connection import Connection
-from reconciler.gateway.connections import Connections, Patience
-from reconciler.gateway.counts import Counts
-from reconciler.gateway.loop import READ, WRITE, Loop
+from reconciler.gateway.connections import Connections
+from reconciler.gateway.loop import READ, WRITE
+from reconciler.gateway.means import Means
 from reconciler.gateway.returns import Returns
 from reconciler.gateway.table import WorkerAddress
 from reconciler.gateway.worker import Worker
@@ -32,33 +31,27 @@ log = logging.getLogger(__name__)
 class Workers:
     def __init__(
         self,
-        loop: Loop,
-        patience: Patience,
-        counts: Counts,
-        aside: Aside,
+        means: Means,
         connections: Connections,
         *,
         retry: Callable[[Worker], None],
         lose: Callable[[Worker], None],
-        has_room: Callable[[], bool],
-        queue: int,
-        port: int | None,
     ) -> None:
         """`retry` is told of a worker that may take connections again, `lose` of one that is let go."""
         self.attached: dict[WorkerAddress, Worker] = {}
+        self._loop = loop = means.loop
         self._crowded = loop.deadlines(NEXT_RETURN, self._watch_channel)
         self._talkative = loop.deadlines(NEXT_HEARING, self._listen_to)
         self._unsent = loop.deadlines(NEXT_SENDING, self._try_again)
-        self._returns = Returns(loop, patience, counts, aside, connections, retry=retry, has_room=has_room, port=port)
+        self._returns = Returns(means, connections, retry)
         self.leaving = self._returns.leaving
         self._queues = self._returns.queues
-        self._loop = loop
-        self._counts = counts
-        self._aside = aside
+        self._counts = means.counts
+        self._aside = means.aside
+        self._queue = means.queue
         self._connections = connections
         self._retry = retry
         self._lose = lose
-        self._queue = queue
 
     def attach(self, address: WorkerAddress) -> Worker:
         """An `OSError` says that the worker is not there."""

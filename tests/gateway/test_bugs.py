@@ -11,10 +11,12 @@ import pytest
 from reconciler.gateway import answers
 from reconciler.gateway.aside import Aside
 from reconciler.gateway.connection import Connection
-from reconciler.gateway.connections import Connections, Patience
+from reconciler.gateway.connections import Connections
 from reconciler.gateway.counts import Counts
 from reconciler.gateway.listener import Listener
 from reconciler.gateway.loop import Loop
+from reconciler.gateway.means import Means
+from reconciler.gateway.patience import Patience
 from reconciler.inside.head import Head
 from tests.gateway.neighbours import Client, get
 
@@ -29,7 +31,8 @@ def _accepting_with_a_bug(counts: Counts) -> Iterator[int]:
             raise LookupError
         return connections.answer(connection, head, answers.not_found(None))
 
-    connections = Connections(loop, Patience(), counts, place, Aside())
+    means = Means(loop, Patience(), counts, Aside(), has_room=lambda: True, queue=8, port=None)
+    connections = Connections(means, place)
     end, ended = os.pipe()
     loop.watch(end, lambda _: loop.stop())
     with socket.create_server(("127.0.0.1", 0)) as listening:
