@@ -23,6 +23,7 @@ from .head import Head, Refused, read_head, service_prefix
 from .held import ANSWERING, GONE, IDLE, LEAVING, LINGERING, READING
 from .output import REQUEST
 from .patience import Patient
+from .upgrades import is_for_websocket, without_wish
 
 FOLLOWERS_LIMIT = 64 * 1024
 DISCARD_LIMIT = 1024 * 1024
@@ -134,6 +135,8 @@ class Connection(Patient):
         self.is_upgrading = False
         self.may_not_send_body = head.expect
         self.discarded = 0
+        if head.upgrade and not is_for_websocket(head, data):
+            data = without_wish(head, data)
         if head.chunked:
             self.chunks = ChunkedBody()
             self._feed(data[: head.length])
@@ -301,6 +304,8 @@ class Connection(Patient):
         # Before the application's task is made: the task keeps a copy of the context as it is now.
         REQUEST.set(self.scope[REQUEST_KEY])  # type: ignore[literal-required]
         self.config.loaded_app = self.traffic.app_behind_proxy
+        # `websockets` never answers one that announces a body, though it be empty.
+        self.headers[:] = [header for header in self.headers if header[0] != b"content-length"]
         self.handle_websocket_upgrade()
         protocol: Any = self.transport.get_protocol()
         if rest and protocol is not self:

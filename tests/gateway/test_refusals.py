@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.inside.head import Head, Refused, read_head
+from reconciler.inside.upgrades import without_wish
 from tests.gateway.heads import ACCEPTED, REFUSED
 from tests.gateway.neighbours import Gateway, Worker, get, request
 from tests.gateway.test_head import likely_heads
@@ -129,8 +130,10 @@ def test_what_is_accepted_means_the_same_to_the_parser_of_the_workers(data: byte
     assert parsed.version == ("1.0" if head.version10 else "1.1")
     assert parsed.headers_end
     assert parsed.upgrades == head.upgrade
-    if not head.upgrade:
-        assert parsed.is_complete
-        assert parsed.body == (body if not head.chunked else parsed.body)
+    if head.upgrade:
+        parsed = _Parsed(without_wish(head, data)[: head.length] + body)
+        assert not parsed.upgrades
+    assert parsed.is_complete
+    assert parsed.body == (body if not head.chunked else parsed.body)
     if parsed.target.startswith(b"/"):
         assert httptools.parse_url(parsed.target).path == head.path
