@@ -50,8 +50,8 @@ class Stem:
         self._wanted: list[str] = []
         self._probe: int | None = None
         self._spare: Spare | None = None
-        self._spares: set[int] = set()
-        """Those that were not told yet whose they are, or went without."""
+        self._dismissed: set[int] = set()
+        """Spares that went without a service, and have not ended yet."""
         self._due: float | None = None
         """When to make a spare, or to do without the one there is."""
 
@@ -141,9 +141,9 @@ class Stem:
             if status is not None:
                 self._workers.discard(pid)
                 self._report(EXITED, pid, status)
-        for pid in tuple(self._spares):
-            if end_of(pid) is not None:
-                self._lose_spare(pid)
+        self._dismissed = {pid for pid in self._dismissed if end_of(pid) is None}
+        if self._spare is not None and end_of(self._spare.pid) is not None:
+            self._lose_spare(self._spare)
         if self._probe is not None and (status := end_of(self._probe)) is not None:
             self._probe = None
             self._import(self._wanted.pop(0), status)
@@ -167,26 +167,26 @@ class Stem:
         self._due = time.monotonic() + KEPT
         with contextlib.suppress(OSError):
             self._spare = Spare.bear(self._forget, self._become)
-            self._spares.add(self._spare.pid)
 
     def _take_spare(self, fds: Sequence[int]) -> int | None:
         spare, self._spare = self._spare, None
-        if spare is None or not spare.give(fds):
+        if spare is None:
             return None
-        self._spares.discard(spare.pid)
-        return spare.pid
+        if spare.give(fds):
+            return spare.pid
+        self._dismissed.add(spare.pid)
+        return None
 
     def _dismiss_spare(self) -> None:
         spare, self._spare = self._spare, None
         if spare is not None:
             spare.dismiss()
+            self._dismissed.add(spare.pid)
 
-    def _lose_spare(self, pid: int) -> None:
-        self._spares.discard(pid)
-        if self._spare is not None and self._spare.pid == pid:
-            # Somebody killed it; whoever did may need the memory.
-            self._dismiss_spare()
-            self._due = None
+    def _lose_spare(self, spare: Spare) -> None:
+        """Somebody killed it; whoever did may need the memory."""
+        spare.dismiss()
+        self._spare = self._due = None
 
     # Learning
 
