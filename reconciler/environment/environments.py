@@ -90,13 +90,6 @@ class Environments:
         """Wait until environments in use are compiled and flushed."""
         await self._builds.settled()
 
-    def uv_program(self) -> Path:
-        """Where uv is; a failure says why it cannot be used."""
-        return self._uv.find()
-
-    async def uv_version(self) -> str:
-        return await self._uv.version()
-
     async def close(self) -> None:
         """Give up whatever is under way."""
         await self._locks.close()

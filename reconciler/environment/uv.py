@@ -84,9 +84,6 @@ class Uv:
             for left in self.cache.glob(".tmp*"):
                 shutil.rmtree(left, ignore_errors=True)
 
-    async def version(self) -> str:
-        return (await self.run("--version")).out.strip()
-
     def find(self) -> Path:
         try:
             program = self.program or Path(distribution.find_uv_bin())

@@ -10,7 +10,6 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
@@ -70,7 +69,3 @@ class Token:
 
     def matches(self, kept: str) -> bool:
         return hmac.compare_digest(self.hash, kept)
-
-
-def in_words(scopes: Iterable[Scope]) -> str:
-    return ", ".join(scope for scope in ("read", "deploy", "secrets", "admin") if scope in set(scopes))

@@ -42,10 +42,6 @@ def check_glob(glob: str) -> str:
     return glob
 
 
-def is_glob(path: str) -> bool:
-    return any(character in path for character in "*?[")
-
-
 def _schema(**more: Any) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": PATTERN, "maxLength": LONGEST, **more})
 

@@ -19,7 +19,6 @@ class Redact(Protocol):
 
 LONGEST_BODY: Final = 2_000
 LONGEST_LINE: Final = 1_000
-LONGEST_VALUE: Final = 400
 LONGEST_CURL: Final = 2_000
 LONGEST_HURL: Final = 4_000
 MOST_HEADERS: Final = 30

@@ -14,10 +14,6 @@ class Exit:
     """It was killed for the memory that it had: by its zygote, or by a machine that had none left."""
 
     @property
-    def clean(self) -> bool:
-        return self.status == 0
-
-    @property
     def killed_by(self) -> int | None:
         return os.WTERMSIG(self.status) if self.status is not None and os.WIFSIGNALED(self.status) else None
 

@@ -13,6 +13,7 @@ import pytest
 
 from reconciler.environment import Environments
 from reconciler.environment.command import Bounds
+from reconciler.environment.uv import Uv
 from reconciler.model.failure import Reason, Stalled, Wait
 from reconciler.model.requirement import from_list
 from tests.environment.conftest import Make
@@ -183,7 +184,7 @@ def test_a_uv_that_floods_is_bounded(make: Make, tmp_path: Path) -> None:
 
 def test_a_uv_that_was_killed_is_tried_once_more(make: Make, tmp_path: Path) -> None:
     """Killed the first time, real the second."""
-    ours = Environments(tmp_path).uv_program()
+    ours = Uv(tmp_path).find()
     count = tmp_path / "count"
     flaky = script(tmp_path, f'echo >> {count}; [ $(wc -l < {count}) = 1 ] && kill -9 $$; exec {ours} "$@"')
 

@@ -76,12 +76,3 @@ def test_a_person_hears_what_takes_time_in_our_words(make: Make, index: PackageI
         "downloaded 2 packages",
         "installed 2 packages",
     ]
-
-
-def test_says_which_version_it_is(make: Make) -> None:
-    async def scenario() -> str:
-        environments = make()
-        await environments.open()
-        return await environments.uv_version()
-
-    assert asyncio.run(scenario()).startswith("uv 0.")

@@ -78,7 +78,3 @@ class Duty:
 
     def remember(self, run: RunRow) -> None:
         self.last = (*self.last, run)[-OUTCOMES_KEPT:]
-
-    @property
-    def last_state(self) -> RunState | None:
-        return self.last[-1].state if self.last else None
