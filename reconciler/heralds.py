@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from reconciler.control.feed import Feed
@@ -34,9 +35,15 @@ SAID_WITHIN = 2.0
 
 
 async def tell_forge(
-    stack: contextlib.AsyncExitStack, settings: Settings, location: str, feed: Feed, history: History, meter: Meter
+    stack: contextlib.AsyncExitStack,
+    settings: Settings,
+    location: str,
+    feed: Feed,
+    history: History,
+    meter: Meter,
+    where: Callable[[str], str | None],
 ) -> None:
-    """Where there is a forge to tell, and credentials to tell it with."""
+    """Where there is a forge to tell, and credentials to tell it with. `where` a service answers."""
     token, app = os.environ.get(TOKEN, ""), _app(settings)
     repository = locate(location, settings.forge, settings.forge_api, settings.forge_repository)
     if repository is None or not (token or app):
@@ -46,7 +53,7 @@ async def tell_forge(
     )
     outbox = Outbox(connect(repository, token, links, app))
     meter.waiting["forge"], meter.dropped["forge"] = lambda: outbox.standing.waiting, lambda: outbox.dropped
-    telling = Telling(feed, history, outbox.put)
+    telling = Telling(feed, history, outbox.put, where)
     tasks = [asyncio.create_task(telling.run()), asyncio.create_task(outbox.run())]
     stack.push_async_callback(_end, tasks, outbox)
     log.info("the forge is told what becomes of commits  url=%s", f"{repository.api} {repository.path}")

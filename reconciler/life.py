@@ -78,7 +78,8 @@ async def serve(place: Place, settings: Settings, veil: Veil) -> int:
         await asyncio.wait([opening, stopping], return_when=FIRST_COMPLETED)
         server = _server(control.overview, settings, (control.tokens, *recognise_jobs(stack, settings)))
         books, loop = control.books, control.loop
-        await tell_forge(stack, settings, control.source.address.location, books.feed, books.history, books.meter)
+        location = control.source.address.location
+        await tell_forge(stack, settings, location, books.feed, books.history, books.meter, loop.where)
         await tell_people(stack, settings, books.feed, books.journal, veil, books.meter)
         tasks = [
             asyncio.create_task(loop.run(), name="the loop"),

@@ -4,7 +4,7 @@ What became of such a commit is known when the next sync has ended. Either that 
 it found nothing to do about is as it should be; or a newer commit took its place.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,8 +43,10 @@ class Interrupted:
                 yield from concluded(self.sha, {**action, "outcome": "done"})
 
 
-async def interrupted(history: History, syncs: Iterable[SyncStatus]) -> list[Interrupted]:
-    """Those since the last that came to its end; of `syncs` the newest is the first."""
+async def interrupted(
+    history: History, syncs: Iterable[SyncStatus], where: Callable[[str], str | None]
+) -> list[Interrupted]:
+    """Those since the last that came to its end; of `syncs` the newest is the first. `where` a service answers."""
     found = []
     for sync in syncs:
         if sync.finished_at is None or sync.revision is None:
@@ -52,7 +54,8 @@ async def interrupted(history: History, syncs: Iterable[SyncStatus]) -> list[Int
         if sync.state != "superseded" or sync.actions:
             break
         planned = await history.planned(SyncId(sync.id))
-        begun = [one for one in planned.data["actions"] if one["verb"] != "hold"] if planned is not None else []
+        told = planned.data["actions"] if planned is not None else ()
+        begun = [{**one, "path": where(one["service"])} for one in told if one["verb"] != "hold"]
         if planned is not None and begun:
             since = await history.events(planned.id, None, EVENTS_READ)
             switched = frozenset(one.service for one in since if one.kind == Kind.RELEASE_SWITCHED and one.service)

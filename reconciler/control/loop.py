@@ -26,7 +26,7 @@ from reconciler.control.stopwatch import Stopwatch
 from reconciler.control.traffic import Traffic
 from reconciler.control.triggers import Request, Triggers
 from reconciler.control.wanted import Reading, Unfit, Wanted, Wish
-from reconciler.model.failure import Failure, Reason, Wait
+from reconciler.model.failure import Failure, Reason, Stalled, Wait
 from reconciler.model.names import Revision, ServiceName, SyncId
 from reconciler.model.plan import Action, Verb, in_order
 from reconciler.source.followed import Source
@@ -63,6 +63,11 @@ class Loop:
     def last_sync(self) -> SyncRow | None:
         return self._record.last_sync
 
+    def where(self, service: str) -> str | None:
+        """The path at which it answers; None for one that is not here."""
+        lane = self.lanes.get(ServiceName(service))
+        return f"{lane.stage.prefix}/" if lane is not None else None
+
     def restore(self, returned: Iterable[Returned], memories: dict[ServiceName, Memory], applied: str | None) -> None:
         """Begin with what a former control left running, and what it knew."""
         self._fleet.restore(returned, memories, applied)
@@ -98,6 +103,26 @@ class Loop:
         with watch.phase("fetch"):
             revision = await self._mirror.fetch()
         self._fleet.seen = Seen(str(revision), self.seen.applied, None, self.seen.reading)
+        try:
+            reading = await self._look_at(revision, watch)
+        except Stalled as stalled:
+            # Nothing of this commit can be followed, and that is what became of it.
+            self._note(request, revision)
+            await self._give_up(request, stalled, watch, revision)
+            return
+        with watch.phase("plan"):
+            if request.retry:
+                await self._fleet.forgive()
+            actions = await self._fleet.plan(reading)
+        self._note(request, revision)
+        self._record.planned(request, reading, actions)
+        await self._fleet.announce(actions, reading)
+        await self._traffic.know(reading.mount)
+        work = await self._apply(actions, reading, request)
+        self._conclude_later(request, reading, actions, work, watch)
+
+    async def _look_at(self, revision: Revision, watch: Stopwatch) -> Reading:
+        """What the commit asks for, if it may be followed."""
         await self._mirror.judge(revision.sha, keep=True)
         with watch.phase("read"):
             tree = self._mirror.tree(revision.sha)
@@ -107,17 +132,12 @@ class Loop:
             check_losses(reading, self.lanes)
             # Before any thought about it: whoever finishes something meanwhile asks whether that is still wanted.
             self._fleet.seen = Seen(str(revision), self.seen.applied, None, reading)
-        with watch.phase("plan"):
-            if request.retry:
-                await self._fleet.forgive()
-            actions = await self._fleet.plan(reading)
+        return reading
+
+    def _note(self, request: Request, revision: Revision) -> None:
+        """Which commit this sync is about."""
         self._shop.journal.later(lambda entries: entries.record_revision(request.sync, revision))
         self._shop.commits.note(revision.sha)
-        self._record.planned(request, reading, actions)
-        await self._fleet.announce(actions, reading)
-        await self._traffic.know(reading.mount)
-        work = await self._apply(actions, reading, request)
-        self._conclude_later(request, reading, actions, work, watch)
 
     def _read(self, tree: Tree, revision: Revision) -> Reading:
         """What git asks for, and in which versions there are the secrets that it names."""
@@ -226,13 +246,18 @@ class Loop:
         )
         await self._fleet.upkeep.tidy(work.keys())
 
-    async def _give_up(self, request: Request, failure: Exception, watch: Stopwatch) -> None:
+    async def _give_up(
+        self, request: Request, failure: Exception, watch: Stopwatch, revision: Revision | None = None
+    ) -> None:
         """Nothing could be followed: everything keeps running, and says so. An error is never a deletion."""
         foreseen = failure if isinstance(failure, Failure) else Wait(Reason.SOURCE_UNAVAILABLE, BUG)
         self.source_failed(foreseen)
         log.warning(foreseen.message, extra={"reason": foreseen.reason, "sync": request.sync})
         self._under_way.discard(request.sync)
-        await self._record.finish(request, "failed", watch, message=foreseen.message, kept=len(self.lanes))
+        about = str(revision) if revision is not None else None
+        await self._record.finish(
+            request, "failed", watch, revision=about, message=foreseen.message, kept=len(self.lanes)
+        )
 
     def _ask_to_retry(self) -> None:
         self._spawn(self._retry())

@@ -99,11 +99,9 @@ def planned(sha: str, actions: Iterable[Mapping[str, Any]]) -> tuple[Word, ...]:
     return (*each, Statement(sha, AGGREGATE, State.PENDING, count))
 
 
-def concluded(
-    sha: str, action: Mapping[str, Any], problems: Sequence[Mapping[str, Any]] = (), path: str | None = None
-) -> tuple[Word, ...]:
+def concluded(sha: str, action: Mapping[str, Any], problems: Sequence[Mapping[str, Any]] = ()) -> tuple[Word, ...]:
     """What became of one action. A hold that somebody meant says nothing."""
-    service, verb, outcome = action["service"], action["verb"], action["outcome"]
+    service, verb, outcome, path = action["service"], action["verb"], action["outcome"], action.get("path")
     told = ": ".join(part for part in (action.get("reason"), action.get("message")) if part)
     if outcome == "failed" or (verb == "hold" and action.get("reason")):
         notes = tuple(_annotations(problems))
@@ -130,13 +128,13 @@ def finished(sha: str, state: str, message: str | None, actions: Sequence[Mappin
     return (total, Summary(sha, as_markdown(actions))) if any(one["verb"] in _DOES for one in actions) else (total,)
 
 
-def rolled_back(bad: str, good: str, service: str, message: str) -> tuple[Word, ...]:
+def rolled_back(bad: str, good: str, service: str, message: str, path: str | None) -> tuple[Word, ...]:
     """The new commit has failed after all, and the old one serves again."""
     return (
         Statement(bad, context(service), State.FAILURE, _short(f"rolled back: {message}")),
         Statement(bad, AGGREGATE, State.FAILURE, _short(f"{service} was rolled back")),
         Statement(good, context(service), State.SUCCESS, "live again"),
-        Deployed(good, service, None),
+        Deployed(good, service, path),
     )
 
 

@@ -17,7 +17,7 @@ from reconciler.control.telling import Telling
 from reconciler.control.veil import Veil
 from reconciler.model.names import ServiceName, SyncId
 from reconciler.model.notice import Kind
-from reconciler.model.statement import AGGREGATE, Statement
+from reconciler.model.statement import AGGREGATE, Deployed, Statement
 from reconciler.store.journal import Journal
 from tests.store.journals import START, at, in_journal
 from tests.waiting import until
@@ -32,9 +32,11 @@ class Forge:
 
     def __init__(self) -> None:
         self.states: dict[tuple[str, str], str] = {}
+        self.deployed: list[Deployed] = []
 
     def hear(self, words: Any) -> None:
         self.states |= {(one.sha, one.context): one.state.value for one in words if isinstance(one, Statement)}
+        self.deployed += [one for one in words if isinstance(one, Deployed)]
 
     def of(self, sha: str) -> dict[str, str]:
         return {context: state for (told, context), state in self.states.items() if told == sha}
@@ -58,6 +60,17 @@ class Control:
         data = {"verb": verb, "outcome": "done", "path": f"/api/{service}/"}
         self._feed.passes(Kind.ACTION_FINISHED, "done", service=ServiceName(service), sync=sync, data=data)
 
+    async def follows(self, sha: str, state: Any, message: str | None = None) -> None:
+        """A sync that had nothing to do, or could not follow the commit at all."""
+        sync = await self._journal.begin_sync("push", START)
+        await self._journal.record_revision(sync, f"main@sha1:{sha}")
+        await self._journal.finish_sync(sync, state, at(9), message=message)
+        self._feed.happened(Kind.SYNC_FINISHED, message or state, sync=sync)
+
+    def rolls_back(self, service: str, bad: str, good: str) -> None:
+        data = {"from": {"revision": f"main@sha1:{bad}"}, "to": {"revision": f"main@sha1:{good}"}}
+        self._feed.happened(Kind.ROLLED_BACK, "it answered 500", service=ServiceName(service), data=data)
+
     def switches(self, service: str) -> None:
         self._feed.happened(Kind.RELEASE_SWITCHED, "it serves", service=ServiceName(service))
 
@@ -67,12 +80,18 @@ class Control:
         self._feed.happened(Kind.SYNC_FINISHED, state, sync=sync)
 
 
+def where(service: str) -> str:
+    return f"/api/{service}/"
+
+
 @asynccontextmanager
 async def controlling(journal: Journal, forge: Forge) -> AsyncIterator[Control]:
     """From its start to its sudden end."""
     await close_interrupted_syncs(journal)
     feed = Feed(journal, Veil())
-    telling = asyncio.create_task(Telling(feed, History(journal, Commits(MIRROR, journal), feed), forge.hear).run())
+    telling = asyncio.create_task(
+        Telling(feed, History(journal, Commits(MIRROR, journal), feed), forge.hear, where).run()
+    )
     await until(lambda: feed._listeners, what="somebody who listens")
     try:
         yield Control(journal, feed)
@@ -153,5 +172,45 @@ def test_what_control_left_in_the_middle_is_concluded_by_the_next(
             sync = await control.plans(sha)
             await control.finishes(sync, "failed" if actions else "done", *actions)
             await said(forge, OLD, expected)
+
+    in_journal(tmp_path / "journal.db", scenario)
+
+
+def test_a_commit_that_cannot_be_followed_at_all_is_a_failure_until_it_can(tmp_path: Path) -> None:
+    async def scenario(journal: Journal) -> None:
+        forge = Forge()
+        async with controlling(journal, forge) as control:
+            await control.follows(NEW, "failed", "services.yaml:2:1: there is no field `mountt`")
+            await said(forge, NEW, {AGGREGATE: "failure"})
+        forge = Forge()
+        async with controlling(journal, forge) as control:
+            await said(forge, NEW, {AGGREGATE: "failure"})
+            await control.follows(NEW, "done")
+            await said(forge, NEW, {AGGREGATE: "success"})
+        forge = Forge()
+        async with controlling(journal, forge) as control:
+            await control.follows(OLD, "done")
+            await said(forge, OLD, {AGGREGATE: "success"})
+            assert forge.of(NEW) == {}, "what was taken back is said again"
+
+    in_journal(tmp_path / "journal.db", scenario)
+
+
+def test_what_was_rolled_back_is_not_said_to_be_live_by_the_next_control(tmp_path: Path) -> None:
+    async def scenario(journal: Journal) -> None:
+        forge = Forge()
+        expected = {"reconciler/tasks": "failure", AGGREGATE: "failure"}
+        async with controlling(journal, forge) as control:
+            sync = await control.plans(NEW, tasks="replace")
+            control.ends(sync, "tasks", "replace")
+            await control.finishes(sync, "done", {"service": "tasks", "verb": "replace"})
+            await said(forge, NEW, {"reconciler/tasks": "success", AGGREGATE: "success"})
+            control.rolls_back("tasks", NEW, OLD)
+            await said(forge, NEW, expected)
+        forge = Forge()
+        async with controlling(journal, forge):
+            await said(forge, OLD, {"reconciler/tasks": "success"})
+            assert forge.of(NEW) == expected
+            assert forge.deployed[-1] == Deployed(OLD, "tasks", "/api/tasks/")
 
     in_journal(tmp_path / "journal.db", scenario)

@@ -102,6 +102,11 @@ def test_waiting_for_a_commit(platform_with_two: Platform, tmp_path: Path) -> No
     assert (code, told["verdict"]) == (1, "failed"), said
     assert "::error title=reconciler::tasks: ImportFailed: ModuleNotFoundError" in said
 
+    platform.deploy({"services.yaml": f"{PLATFORM}mountt: /x\n"})
+    code, said, told = wait_for(platform, tmp_path, platform.repository.head())
+    assert (code, told["verdict"]) == (1, "failed"), said
+    assert "::error title=reconciler::services.yaml:" in said and "there is no field `mountt`" in said
+
     code, said, told = wait_for(platform, tmp_path, "0" * 40, seconds=0)
     assert (code, told) == (3, {"verdict": "timeout"})
     assert "is it on the branch that is followed?" in said

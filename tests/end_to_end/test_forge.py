@@ -94,7 +94,7 @@ def test_every_commit_gets_its_statuses(told: Platform, github: GitHub) -> None:
     until_sync(lambda: active(github) >= {good_one}, what="its deployment")
     until_sync(lambda: is_as_shown(received(github, good_one), shown("deploys")), what="all that the page shows")
 
-    github.refusals = [(502, {}, {}), (429, {"retry-after": "0"}, {"message": "slow down"})]
+    github.refusals = [(429, {"retry-after": "0"}, {"message": "slow down"})]
     mended = told.commit(service("tasks", "3"))
     told.sync()
     until_sync(lambda: latest(github, mended).get("reconciler/sync") == "success", what="the mended commit's statuses")
@@ -103,6 +103,11 @@ def test_every_commit_gets_its_statuses(told: Platform, github: GitHub) -> None:
     until_sync(lambda: latest(github, first)["reconciler/tasks"] == "success", what="the rollback, on the old")
     until_sync(lambda: mended not in active(github), what="the deployment of the old one")
     assert first in active(github)
+
+    unfit = told.commit({"services.yaml": f"{PLATFORM}mountt: /x\n"})
+    told.sync()
+    until_sync(lambda: latest(github, unfit) == {"reconciler/sync": "failure"}, what="a commit nobody can follow")
+    assert "there is no field `mountt`" in github.latest(unfit)["reconciler/sync"][1]
 
 
 def test_a_forge_that_was_away_hears_how_things_stand(told: Platform, github: GitHub) -> None:
@@ -118,3 +123,6 @@ def test_a_forge_that_was_away_hears_how_things_stand(told: Platform, github: Gi
     github.refusals = []
     until_sync(lambda: latest(github, sha).get("reconciler/tasks") == "success", within=20, what="the newest state")
     assert told.version("tasks") == "2"
+    assert github.latest(sha)["reconciler/tasks"][1] == "live at /api/tasks/"
+    addresses = [one.get("environment_url", "") for one in github.deployments.values() if one["sha"] == sha]
+    assert [address.endswith("/api/tasks/") for address in addresses] == [True]

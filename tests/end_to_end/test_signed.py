@@ -43,7 +43,8 @@ def test_what_is_not_signed_is_not_applied_and_everything_keeps_running(platform
     listing(platform, ada).start()
     assert platform.version("tasks") == "1", "the first commit is judged alone"
     bad = platform.commit(service("tasks", "2"))
-    assert platform.sync()["state"] == "failed"
+    told = platform.sync()
+    assert (told["state"], str(told["revision"]).endswith(bad)) == ("failed", True)
     reason, message = source(platform)
     assert (reason, f"Commit {bad[:8]} is not signed" in message) == ("SourceUnavailable", True)
     assert platform.version("tasks") == "1"

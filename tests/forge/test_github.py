@@ -60,7 +60,7 @@ def test_a_good_deploy_is_pending_and_then_done_with_its_url() -> None:
             "reconciler/tasks": ("pending", "starting: new"),
             "reconciler/sync": ("pending", "1 service to release"),
         }
-        await say(speaker, concluded(NEW, DONE, path="/api/tasks/"))
+        await say(speaker, concluded(NEW, {**DONE, "path": "/api/tasks/"}))
         await say(speaker, finished(NEW, "done", None, [DONE]))
 
     telling(stand_in, scenario)
@@ -141,8 +141,8 @@ def test_a_rollback_is_a_failure_of_the_new_and_a_success_of_the_old() -> None:
 
     async def scenario(speaker: GitHub) -> None:
         for sha in (OLD, NEW):
-            await say(speaker, concluded(sha, DONE, path="/api/tasks/"))
-        await say(speaker, rolled_back(NEW, OLD, "tasks", "tasks-2 answered 500"))
+            await say(speaker, concluded(sha, {**DONE, "path": "/api/tasks/"}))
+        await say(speaker, rolled_back(NEW, OLD, "tasks", "tasks-2 answered 500", "/api/tasks/"))
 
     telling(stand_in, scenario)
     assert stand_in.latest(NEW)["reconciler/tasks"] == ("failure", "rolled back: tasks-2 answered 500")

@@ -102,9 +102,9 @@ def say(prism: str, words: Sequence[Word], *, app: bool = False, **holds: Any) -
 def test_statuses_and_deployments(prism: str) -> None:
     words = [
         *planned(NEW, [START]),
-        *concluded(NEW, DONE, path="/api/tasks/"),
+        *concluded(NEW, {**DONE, "path": "/api/tasks/"}),
         *finished(NEW, "done", None, [DONE]),
-        *rolled_back(NEW, OLD, "tasks", "tasks-2 answered 500"),
+        *rolled_back(NEW, OLD, "tasks", "tasks-2 answered 500", "/api/tasks/"),
     ]
     calls = say(prism, words, deployments=[], status={"statuses": []})
     for expected in (f"/statuses/{NEW}", f"/statuses/{OLD}", "/deployments", "/deployments/1/statuses"):
