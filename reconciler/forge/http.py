@@ -14,6 +14,8 @@ import httpx
 
 TIMEOUT = httpx.Timeout(15.0, connect=10.0)
 LONGEST_WAIT = 3600.0
+LIMITED = 60.0
+"""What GitHub wants to be waited after a secondary limit that does not say how long; and ever longer from then on."""
 LONGEST_ANSWER = 8 << 20
 
 
@@ -72,9 +74,9 @@ def _trouble(response: httpx.Response) -> Exception:
     status = response.status_code
     wait = _wait_of(response)
     message = _message(response)
-    if status >= 500 or status == 429 or (status == 403 and (wait is not None or "rate limit" in message.lower())):
-        return NotNow(f"the forge says {status}: {message}", wait)
-    return Refused(status, message)
+    if status == 429 or (status == 403 and (wait is not None or "rate limit" in message.lower())):
+        return NotNow(f"the forge says {status}: {message}", LIMITED if wait is None else wait)
+    return NotNow(f"the forge says {status}: {message}", wait) if status >= 500 else Refused(status, message)
 
 
 def _wait_of(response: httpx.Response) -> float | None:

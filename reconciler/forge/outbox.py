@@ -80,7 +80,7 @@ class Outbox:
                     await self._speaker.say(word)
                 except NotNow as trouble:
                     self._complain(str(trouble))
-                    await asyncio.sleep(trouble.after if trouble.after is not None else _jittered(pause))
+                    await asyncio.sleep(max(trouble.after or 0.0, _jittered(pause)))
                     pause = min(pause * 2, LONGEST_PAUSE)
                     continue
                 except Refused as refused:

@@ -171,7 +171,8 @@ def test_a_pull_request_has_one_comment_that_is_kept_up_to_date() -> None:
         (429, {"retry-after": "7"}, {"message": "slow down"}, 7.0),
         (403, {"retry-after": "60"}, {"message": "You have exceeded a secondary rate limit."}, 60.0),
         (403, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1"}, {"message": "API rate limit exceeded"}, 0.0),
-        (403, {}, {"message": "You have exceeded a secondary rate limit."}, None),
+        (403, {}, {"message": "You have exceeded a secondary rate limit."}, 60.0),
+        (429, {}, {"message": "You have exceeded a secondary rate limit."}, 60.0),
     ],
 )
 def test_what_asks_for_patience_gets_it(

@@ -12,6 +12,11 @@ from reconciler.model.statement import State, Statement, Word
 from tests.waiting import until
 
 
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outboxes, "FIRST_PAUSE", 0.01)
+
+
 class Hearer:
     """Hears what is said, and answers with whatever trouble it was given first."""
 
@@ -87,6 +92,26 @@ def test_what_is_refused_is_let_go_of_and_said_so(caplog: pytest.LogCaptureFixtu
     play(hearer, scenario)
     assert hearer.descriptions == ["taken"]
     assert "422 no commit found" in caplog.text
+
+
+def test_whoever_says_come_back_at_once_again_and_again_is_asked_ever_more_rarely(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses: list[float] = []
+
+    def jittered(pause: float) -> float:
+        pauses.append(pause)
+        return 0.0
+
+    monkeypatch.setattr(outboxes, "_jittered", jittered)
+    hearer = Hearer(*(NotNow("its clock is behind ours", 0.0) for _ in range(4)))
+
+    async def scenario(outbox: Outbox) -> None:
+        outbox.put([word("kept")])
+        await outbox.said()
+
+    play(hearer, scenario)
+    assert (hearer.descriptions, pauses) == (["kept"], [0.01, 0.02, 0.04, 0.08])
 
 
 def test_an_expired_token_loses_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
