@@ -1,12 +1,13 @@
 """GitHub: commit statuses, check runs where an App speaks, deployments, and one comment per pull request.
 
 Statuses need no more than a token. An App's check runs show each problem at its line; where GitHub does not let us
-write them, statuses say the same in short. Before the first word about a commit it is asked what was said already, so
-that a server that starts again repeats nothing.
+write them, statuses say the same in short. Before the first word of a kind it is asked what was said already, so that
+a server that starts again repeats nothing; and of nothing else, since each kind takes a permission of its own.
 """
 
 import time
 from collections import OrderedDict
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,10 +16,13 @@ import jwt
 
 from reconciler.forge.http import Api, Refused
 from reconciler.forge.links import Links
-from reconciler.model.statement import MARKER, Deployed, State, Statement, Summary, Word
+from reconciler.model.statement import MARKER, Annotation, Deployed, State, Statement, Summary, Word
 
 VERSION: Final = "2022-11-28"
 ANNOTATIONS_AT_ONCE: Final = 50
+PER_PAGE: Final = 100
+MOST_PAGES: Final = 30
+"""More than GitHub has of anything that is listed here: 2,500 comments, 1,000 statuses of a kind."""
 SHAS_KNOWN: Final = 64
 PULLS_TOLD: Final = 3
 CONCLUSIONS: Final = {State.SUCCESS: "success", State.FAILURE: "failure", State.ERROR: "cancelled"}
@@ -39,13 +43,25 @@ class App:
 
 
 @dataclass(slots=True)
-class Told:
-    """What GitHub has heard about one commit."""
+class Run:
+    """A check run, and what it says."""
 
-    statuses: dict[str, tuple[str, str]] = field(default_factory=dict)
-    runs: dict[str, int] = field(default_factory=dict)
-    run_states: dict[str, tuple[State, str]] = field(default_factory=dict)
-    deployed: set[str] = field(default_factory=set)
+    id: int
+    said: tuple[State, str] | None = None
+    begun: tuple[Statement, int] | None = None
+    """A statement that did not come through whole, and how many pieces of its annotations did."""
+
+    def goes_on_with(self, word: Statement) -> bool:
+        """What ended stays as it ended: annotations cannot be taken back, so another end is another run."""
+        return self.begun[0] == word if self.begun else self.said is not None and self.said[0] is State.PENDING
+
+
+@dataclass(slots=True)
+class Told:
+    """What GitHub has heard about one commit, by context; None where it was not asked yet."""
+
+    statuses: dict[str, tuple[str, str]] | None = None
+    runs: dict[str, Run] | None = None
 
 
 class GitHub:
@@ -66,6 +82,8 @@ class GitHub:
         self._installed: tuple[str, float] | None = None
         self._may_write_checks = app is not None
         self._told: OrderedDict[str, Told] = OrderedDict()
+        self._live: dict[str, str] = {}
+        """The commit that each environment is known to show."""
 
     async def say(self, word: Word) -> None:
         match word:
@@ -79,7 +97,7 @@ class GitHub:
     # Statuses and check runs
 
     async def _state(self, word: Statement) -> None:
-        told = await self._told_about(word.sha)
+        told = self._told_about(word.sha)
         if self._may_write_checks:
             try:
                 await self._check_run(word, told)
@@ -92,6 +110,8 @@ class GitHub:
         await self._status(word, told)
 
     async def _status(self, word: Statement, told: Told) -> None:
+        if told.statuses is None:
+            told.statuses = await self._recall_statuses(word.sha)
         if told.statuses.get(word.context) == (word.state.value, word.description):
             return
         body = {
@@ -104,22 +124,31 @@ class GitHub:
         told.statuses[word.context] = (word.state.value, word.description)
 
     async def _check_run(self, word: Statement, told: Told) -> None:
-        if told.run_states.get(word.context) == (word.state, word.description):
+        if told.runs is None:
+            told.runs = await self._recall_runs(word.sha)
+        run = told.runs.get(word.context)
+        if run is not None and run.said == (word.state, word.description):
             return
+        if run is not None and not run.goes_on_with(word):
+            run = None
         pieces = [
             word.annotations[start : start + ANNOTATIONS_AT_ONCE]
             for start in range(0, len(word.annotations), ANNOTATIONS_AT_ONCE)
         ] or [()]
-        for piece in pieces:
-            body = _given({**self._run(word), "output": _output(word, piece)})
-            run = told.runs.get(word.context)
-            if run is None:
-                begun = {**body, "name": word.context, "head_sha": word.sha}
-                answer = await self._call("POST", f"{self._repo}/check-runs", begun)
-                told.runs[word.context] = int(answer["id"])
-            else:
-                await self._call("PATCH", f"{self._repo}/check-runs/{run}", body)
-        told.run_states[word.context] = (word.state, word.description)
+        come_through = run.begun[1] if run is not None and run.begun is not None else 0
+        for number, piece in enumerate(pieces[come_through:], come_through + 1):
+            run = Run(await self._write_run(word, piece, run), begun=(word, number))
+            told.runs[word.context] = run
+        told.runs[word.context] = Run(told.runs[word.context].id, (word.state, word.description))
+
+    async def _write_run(self, word: Statement, piece: Sequence[Annotation], run: Run | None) -> int:
+        body = _given({**self._run(word), "output": _output(word, piece)})
+        if run is not None:
+            await self._call("PATCH", f"{self._repo}/check-runs/{run.id}", body)
+            return run.id
+        begun = {**body, "name": word.context, "head_sha": word.sha}
+        answer = await self._call("POST", f"{self._repo}/check-runs", begun)
+        return int(answer["id"])
 
     def _run(self, word: Statement) -> dict[str, Any]:
         about = {"details_url": self._links.about(word.service)}
@@ -127,54 +156,63 @@ class GitHub:
             return {**about, "status": "in_progress"}
         return {**about, "status": "completed", "conclusion": CONCLUSIONS[word.state]}
 
-    async def _told_about(self, sha: str) -> Told:
-        if sha in self._told:
-            self._told.move_to_end(sha)
-            return self._told[sha]
-        told = Told()
-        combined = await self._call("GET", f"{self._repo}/commits/{sha}/status", per_page="100")
-        for one in (combined or {}).get("statuses", ()):
-            told.statuses[one["context"]] = (one["state"], one["description"] or "")
-        if self._may_write_checks:
-            await self._recall_runs(sha, told)
-        self._told[sha] = told
+    def _told_about(self, sha: str) -> Told:
+        told = self._told.setdefault(sha, Told())
+        self._told.move_to_end(sha)
         while len(self._told) > SHAS_KNOWN:
             self._told.popitem(last=False)
         return told
 
-    async def _recall_runs(self, sha: str, told: Told) -> None:
-        try:
-            found = await self._call("GET", f"{self._repo}/commits/{sha}/check-runs", per_page="100")
-        except Refused:
-            return
-        for run in (found or {}).get("check_runs", ()):
-            if str((run.get("app") or {}).get("id")) != str(self._app.id if self._app else None):
-                continue
-            state = _STATES.get(run.get("conclusion") or "", State.PENDING)
-            told.runs[run["name"]] = run["id"]
-            told.run_states[run["name"]] = (state, (run.get("output") or {}).get("title") or "")
+    async def _recall_statuses(self, sha: str) -> dict[str, tuple[str, str]]:
+        pages = self._pages(f"{self._repo}/commits/{sha}/status", "statuses")
+        return {one["context"]: (one["state"], one["description"] or "") async for one in pages}
+
+    async def _recall_runs(self, sha: str) -> dict[str, Run]:
+        runs: dict[str, Run] = {}
+        async for one in self._pages(f"{self._repo}/commits/{sha}/check-runs", "check_runs"):
+            known = runs.get(one["name"])
+            if self._is_ours(one) and (known is None or known.id < one["id"]):
+                state = _STATES.get(one.get("conclusion") or "", State.PENDING)
+                runs[one["name"]] = Run(one["id"], (state, (one.get("output") or {}).get("title") or ""))
+        return runs
+
+    def _is_ours(self, run: dict[str, Any]) -> bool:
+        by = run.get("app") or {}
+        return self._app is not None and self._app.id in (str(by.get("id")), by.get("client_id"))
 
     # Deployments
 
     async def _deployed(self, word: Deployed) -> None:
-        told = await self._told_about(word.sha)
+        """An environment shows the newest of its deployments, so an older commit that is live again gets another."""
         environment = f"{self._links.environment}/{word.service}"
-        if environment in told.deployed:
+        if self._live.get(environment) == word.sha:
             return
-        query = {"sha": word.sha, "environment": environment, "per_page": "1"}
-        known = await self._call("GET", f"{self._repo}/deployments", **query)
-        number = known[0]["id"] if known else await self._deploy(word, environment)
+        found = await self._call("GET", f"{self._repo}/deployments", environment=environment, per_page="2")
+        newest, former = (*(found or ()), None, None)[:2]
+        if newest is None or newest["sha"] != word.sha:
+            await self._activate(word, await self._deploy(word, environment), newest)
+        elif not await self._is_active(newest):
+            await self._activate(word, int(newest["id"]), former)
+        self._live[environment] = word.sha
+
+    async def _activate(self, word: Deployed, number: int, former: dict[str, Any] | None) -> None:
+        if former is not None:
+            # GitHub itself does so only for what is older, and never in production.
+            await self._call("POST", f"{self._repo}/deployments/{former['id']}/statuses", {"state": "inactive"})
         state = {
             "state": "success",
             "environment_url": self._links.service(word.path),
             "log_url": self._links.about(word.service),
             "description": f"{word.service} is live",
-            # The one before it in the same environment is inactive from now on, also when that is the newer commit.
-            "auto_inactive": True,
+            "auto_inactive": False,
         }
         await self._call("POST", f"{self._repo}/deployments/{number}/statuses", _given(state))
-        self._forget_deployments_of(environment)
-        told.deployed.add(environment)
+
+    async def _is_active(self, deployment: dict[str, Any]) -> bool:
+        path = f"{self._repo}/deployments/{deployment['id']}/statuses"
+        states = await self._call("GET", path, per_page=str(PER_PAGE))
+        newest = max(states or (), key=lambda one: int(one["id"]), default=None)
+        return newest is not None and newest["state"] == "success"
 
     async def _deploy(self, word: Deployed, environment: str) -> int:
         body = {
@@ -191,11 +229,6 @@ class GitHub:
         answer = await self._call("POST", f"{self._repo}/deployments", body)
         return int(answer["id"])
 
-    def _forget_deployments_of(self, environment: str) -> None:
-        """An older commit may be live again later, and that is news."""
-        for told in self._told.values():
-            told.deployed.discard(environment)
-
     # Comments
 
     async def _comment(self, word: Summary) -> None:
@@ -204,14 +237,25 @@ class GitHub:
             await self._comment_on(pull["number"], word.text)
 
     async def _comment_on(self, pull: int, text: str) -> None:
-        comments = await self._call("GET", f"{self._repo}/issues/{pull}/comments", per_page="100")
-        ours = next((one for one in comments or () if (one.get("body") or "").startswith(MARKER)), None)
-        if ours is None:
-            await self._call("POST", f"{self._repo}/issues/{pull}/comments", {"body": text})
-        elif ours["body"] != text:
-            await self._call("PATCH", f"{self._repo}/issues/comments/{ours['id']}", {"body": text})
+        where = f"{self._repo}/issues/{pull}/comments"
+        async for one in self._pages(where):
+            if (one.get("body") or "").startswith(MARKER):
+                if one["body"] != text:
+                    await self._call("PATCH", f"{self._repo}/issues/comments/{one['id']}", {"body": text})
+                return
+        await self._call("POST", where, {"body": text})
 
-    # Credentials
+    # Requests
+
+    async def _pages(self, path: str, field: str | None = None) -> AsyncIterator[dict[str, Any]]:
+        """One item after the other of what GitHub lists a hundred at a time."""
+        for page in range(1, MOST_PAGES + 1):
+            told = await self._call("GET", path, per_page=str(PER_PAGE), page=str(page))
+            items = (told or {}).get(field, ()) if field is not None else told or ()
+            for item in items:
+                yield item
+            if len(items) < PER_PAGE:
+                return
 
     async def _call(self, method: str, path: str, body: Any = None, **query: str) -> Any:
         headers = {"Authorization": f"Bearer {await self._credential()}"}
@@ -233,7 +277,7 @@ class GitHub:
         return str(made["token"]), time.time() + 3_000
 
 
-def _output(word: Statement, piece: tuple[Any, ...]) -> dict[str, Any]:
+def _output(word: Statement, piece: Sequence[Annotation]) -> dict[str, Any]:
     annotations = [
         {
             "path": one.file,

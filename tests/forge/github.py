@@ -43,15 +43,21 @@ def _key() -> rsa.RSAPrivateKey:
 class GitHub:
     repository: str = "octo/services"
     may_write_checks: bool = True
+    may_see_statuses: bool = True
+    """Whether an App has the permission; a token that is not an App's always has."""
     calls: list[tuple[str, str, Any]] = field(default_factory=list)
     """What was understood and taken, in order: method, path below the repository, body."""
     faults: list[str] = field(default_factory=list)
     """What the real one would not have understood."""
     refusals: list[tuple[int, dict[str, str], Body]] = field(default_factory=list)
     """Answers to the next requests, whatever they ask for."""
+    passing: int = 0
+    """How many requests are answered well before those."""
     statuses: dict[str, list[Body]] = field(default_factory=dict)
     runs: dict[int, Body] = field(default_factory=dict)
     deployments: dict[int, Body] = field(default_factory=dict)
+    """Each with the state that it has now."""
+    deployment_states: dict[int, list[Body]] = field(default_factory=dict)
     comments: dict[int, Body] = field(default_factory=dict)
     pulls: dict[str, list[int]] = field(default_factory=dict)
     """Pull requests by the commit that came from them."""
@@ -92,13 +98,21 @@ class GitHub:
         """The state and description of each context of a commit, as GitHub shows them."""
         return {one["context"]: (one["state"], one["description"]) for one in self.statuses.get(sha, ())}
 
+    def comment(self, number: int, pull: int, text: str) -> Body:
+        about = f"https://api.github.com/repos/{self.repository}/issues/{pull}"
+        told: Body = self._like("POST", f"/issues/{pull}/comments", 201, id=number, body=text, issue_url=about)
+        self.comments[number] = told
+        return told
+
     # Answers
 
     async def _answer(self, request: Request) -> Response:
         body = await request.json() if await request.body() else None
         path = request.url.path
         with self._lock:
-            if self.refusals:
+            if self.passing:
+                self.passing -= 1
+            elif self.refusals:
                 status, headers, told = self.refusals.pop(0)
                 return JSONResponse(told, status, headers)
             described = operation(request.method, path)
@@ -141,14 +155,17 @@ class GitHub:
     def _in_repository(self, request: Request, below: str, body: Any, *, as_app: bool) -> tuple[int, Any]:
         method, parts = request.method, below.strip("/").split("/")
         match (method, *parts):
+            case ("POST", "statuses", _) | ("GET", "commits", _, "status") if as_app and not self.may_see_statuses:
+                return 403, {"message": "Resource not accessible by integration"}
             case ("POST", "statuses", sha):
                 return self._status(sha, body)
             case ("GET", "commits", sha, "status"):
                 newest = {one["context"]: one for one in self.statuses.get(sha, ())}
-                return 200, self._like(method, below, 200, statuses=list(newest.values()), total_count=len(newest))
+                shown = _page(request, list(newest.values()))
+                return 200, self._like(method, below, 200, statuses=shown, total_count=len(newest))
             case ("GET", "commits", sha, "check-runs"):
-                runs = [run for run in self.runs.values() if run["head_sha"] == sha]
-                return 200, {"total_count": len(runs), "check_runs": runs}
+                runs = list({run["name"]: run for run in self.runs.values() if run["head_sha"] == sha}.values())
+                return 200, {"total_count": len(runs), "check_runs": _page(request, runs)}
             case ("GET", "commits", sha, "pulls"):
                 (example,) = self._like(method, below, 200)
                 return 200, [{**example, "number": number, "requested_teams": []} for number in self.pulls.get(sha, ())]
@@ -156,18 +173,18 @@ class GitHub:
                 return self._check_run(method, below, parts, body, as_app=as_app)
             case ("GET", "deployments"):
                 return 200, self._deployments(request)
+            case ("GET", "deployments", deployment, "statuses"):
+                return 200, _page(request, self.deployment_states.get(int(deployment), [])[::-1])
             case ("POST", "deployments"):
                 number = next(self._numbers)
                 return 201, self._deploy(method, below, body)
             case ("POST", "deployments", number, "statuses"):
                 return self._deployment_status(method, below, int(number), body)
             case ("GET", "issues", pull, "comments"):
-                return 200, [one for one in self.comments.values() if one["issue_url"].endswith(f"/{pull}")]
+                here = [one for one in self.comments.values() if one["issue_url"].endswith(f"/{pull}")]
+                return 200, _page(request, here)
             case ("POST", "issues", pull, "comments"):
-                about = f"https://api.github.com/repos/{self.repository}/issues/{pull}"
-                comment = self._like(method, below, 201, id=next(self._numbers), body=body["body"], issue_url=about)
-                self.comments[comment["id"]] = comment
-                return 201, comment
+                return 201, self.comment(next(self._numbers), int(pull), body["body"])
             case ("PATCH", "issues", "comments", number):
                 self.comments[int(number)] |= {"body": body["body"]}
                 return 200, self.comments[int(number)]
@@ -203,29 +220,46 @@ class GitHub:
         return (201 if method == "POST" else 200), run
 
     def _deploy(self, method: str, below: str, body: Body) -> Body:
-        kept = {name: body[name] for name in ("ref", "task", "environment", "description")}
+        kept = ("ref", "task", "environment", "description", "production_environment", "transient_environment")
         number = next(self._numbers)
-        self.deployments[number] = self._like(method, below, 201, **kept, id=number, sha=body["ref"])
+        told = {name: body[name] for name in kept}
+        self.deployments[number] = self._like(method, below, 201, **told, id=number, sha=body["ref"])
         return self.deployments[number]
 
     def _deployments(self, request: Request) -> list[Body]:
         asked = request.query_params
-        return [
+        found = [
             one
             for one in reversed(self.deployments.values())
             if asked.get("sha") in (None, one["sha"]) and asked.get("environment") in (None, one["environment"])
-        ][: int(asked.get("per_page", "30"))]
+        ]
+        return _page(request, found)
 
     def _deployment_status(self, method: str, below: str, number: int, body: Body) -> tuple[int, Any]:
         here = self.deployments[number]
         for other in self.deployments.values():
-            if body.get("auto_inactive") and other["environment"] == here["environment"] and other is not here:
+            if body.get("auto_inactive", True) and _gives_way(other, here):
                 other["state"] = "inactive"
         here |= {"state": body["state"], "environment_url": body.get("environment_url")}
-        return 201, self._like(method, below, 201, state=body["state"])
+        told = self._like(method, below, 201, id=next(self._numbers), state=body["state"])
+        self.deployment_states.setdefault(number, []).append(told)
+        return 201, told
 
     def _like(self, method: str, below: str, status: int, **changes: Any) -> Any:
         return _example(method, f"/repos/{self.repository}{below}", status, **changes)
+
+
+def _gives_way(other: Body, to: Body) -> bool:
+    """By what GitHub says of `auto_inactive`: only what is older, and nothing in production."""
+    is_prior = other["environment"] == to["environment"] and other["id"] < to["id"]
+    is_bound = other["transient_environment"] or other["production_environment"]
+    return is_prior and not is_bound and other.get("state") == "success"
+
+
+def _page(request: Request, items: list[Body]) -> list[Body]:
+    asked = request.query_params
+    size, number = min(int(asked.get("per_page", "30")), 100), int(asked.get("page", "1"))
+    return items[(number - 1) * size : number * size]
 
 
 def _example(method: str, path: str, status: int, **changes: Any) -> Any:

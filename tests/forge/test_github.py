@@ -100,7 +100,16 @@ def test_saying_it_again_says_nothing_also_after_a_restart() -> None:
     telling(stand_in, twice)
     telling(stand_in, twice)
     assert [path for _, path, _ in stand_in.calls].count(f"/statuses/{NEW}") == 2
-    assert len(stand_in.deployments) == 1
+    assert [len(states) for states in stand_in.deployment_states.values()] == [1], "each starts workflows of its own"
+
+
+@pytest.mark.parametrize("app", [False, True], ids=["statuses", "check runs"])
+def test_a_hundred_services_and_more_are_remembered_too(app: bool) -> None:
+    stand_in = StandIn()
+    words = [Statement(NEW, f"reconciler/service-{number}", State.SUCCESS, "live") for number in range(130)]
+    telling(stand_in, lambda speaker: say(speaker, words), app=app)
+    telling(stand_in, lambda speaker: say(speaker, words), app=app)
+    assert len(stand_in.calls) == 130
 
 
 def test_an_app_writes_check_runs_with_each_problem_at_its_line() -> None:
@@ -129,6 +138,48 @@ def test_an_app_that_starts_again_goes_on_with_the_run_it_had() -> None:
     assert {run["conclusion"] for run in stand_in.runs.values()} == {"success", None}
 
 
+def test_what_was_cut_off_in_the_middle_repeats_no_annotation() -> None:
+    stand_in = StandIn()
+    problems = [{"file": "services/tasks/tests.yaml", "line": line, "message": "not 200"} for line in range(1, 121)]
+    (word,) = concluded(NEW, FAILED, problems)
+
+    async def scenario(speaker: GitHub) -> None:
+        await say(speaker, planned(NEW, [START]))
+        stand_in.passing, stand_in.refusals = 2, [(502, {}, {})]
+        with pytest.raises(NotNow):
+            await speaker.say(word)
+        await speaker.say(word)
+
+    telling(stand_in, scenario, app=True)
+    (run,) = [one for one in stand_in.runs.values() if one["name"] == "reconciler/tasks"]
+    assert [one["start_line"] for one in run["annotations"]] == list(range(1, 121))
+
+
+def test_another_attempt_is_another_run_with_annotations_of_its_own() -> None:
+    stand_in = StandIn()
+    problems = [{"file": "services/tasks/tests.yaml", "line": 3, "message": "not 200"}]
+
+    async def scenario(speaker: GitHub) -> None:
+        for _ in range(2):
+            await say(speaker, planned(NEW, [START]))
+            await say(speaker, concluded(NEW, FAILED, problems))
+
+    telling(stand_in, scenario, app=True)
+    runs = [one for one in stand_in.runs.values() if one["name"] == "reconciler/tasks"]
+    assert [len(one["annotations"]) for one in runs] == [1, 1]
+
+
+def test_an_app_needs_no_permission_but_those_it_is_said_to_need() -> None:
+    stand_in = StandIn(may_see_statuses=False, pulls={NEW: [5]})
+
+    async def scenario(speaker: GitHub) -> None:
+        await say(speaker, [*planned(NEW, [START]), *concluded(NEW, DONE), *finished(NEW, "done", None, [DONE])])
+
+    telling(stand_in, scenario, app=True)
+    assert {run["conclusion"] for run in stand_in.runs.values()} == {"success"}
+    assert len(stand_in.deployments) == len(stand_in.comments) == 1
+
+
 def test_an_app_without_the_right_to_write_checks_says_it_in_statuses() -> None:
     stand_in = StandIn(may_write_checks=False)
     telling(stand_in, lambda speaker: say(speaker, planned(NEW, [START])), app=True)
@@ -147,8 +198,9 @@ def test_a_rollback_is_a_failure_of_the_new_and_a_success_of_the_old() -> None:
     telling(stand_in, scenario)
     assert stand_in.latest(NEW)["reconciler/tasks"] == ("failure", "rolled back: tasks-2 answered 500")
     assert stand_in.latest(OLD)["reconciler/tasks"] == ("success", "live again")
-    states = {one["sha"]: one["state"] for one in stand_in.deployments.values()}
-    assert states == {OLD: "success", NEW: "inactive"}
+    deployments = [(one["sha"], one["state"]) for one in stand_in.deployments.values()]
+    assert deployments == [(OLD, "inactive"), (NEW, "inactive"), (OLD, "success")], "the newest is what GitHub shows"
+    assert stand_in.deployments[max(stand_in.deployments)]["environment_url"] == "https://api.example.com/api/tasks/"
 
 
 def test_a_pull_request_has_one_comment_that_is_kept_up_to_date() -> None:
@@ -162,6 +214,19 @@ def test_a_pull_request_has_one_comment_that_is_kept_up_to_date() -> None:
     telling(stand_in, scenario)
     (comment,) = stand_in.comments.values()
     assert comment["body"] == f"{MARKER}\nsecond"
+
+
+def test_the_comment_is_found_among_many() -> None:
+    stand_in = StandIn(pulls={NEW: [5], OLD: [5]})
+
+    async def scenario(speaker: GitHub) -> None:
+        for number in range(1_001, 1_121):
+            stand_in.comment(number, 5, "me too")
+        await speaker.say(Summary(OLD, f"{MARKER}\nfirst"))
+        await speaker.say(Summary(NEW, f"{MARKER}\nsecond"))
+
+    telling(stand_in, scenario)
+    assert [one["body"] for one in stand_in.comments.values() if one["body"] != "me too"] == [f"{MARKER}\nsecond"]
 
 
 @pytest.mark.parametrize(
