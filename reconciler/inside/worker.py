@@ -26,13 +26,15 @@ from . import kernel
 from .calls import Calls
 from .clients import Clients
 from .connection import PrivateConnection
+from .drain import Drain
 from .gateways import Gateways
 from .lifespan import Lifespan, StartupFailed
 from .messages import Gone, Message, Messages
-from .output import NOTICE_EVERY, Lines, Output, OutputFile, Records, Speaker
+from .output import NOTICE_EVERY, Output, OutputFile, Speaker
 from .redaction import Redactor
 from .service import Application, Fault, Faulty, fault_of, find, imported_from, load
 from .spec import Spec
+from .streams import Lines, Records
 from .tally import Tally
 from .traffic import Traffic
 
@@ -46,8 +48,6 @@ EXIT_PLATFORM_GONE = 70
 
 LIFESPAN_SECONDS = 10.0
 FAREWELL_SECONDS = 5.0
-CUT_SECONDS = 1.0
-PAUSE = 0.01
 CANDIDATE = "RECONCILER_CANDIDATE"
 """In the environment of a worker while its release has not got the traffic."""
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -167,7 +167,7 @@ class Worker:
         self._started = kernel.start_time(os.getpid())
         self._state: Message = {"op": "state", "state": "starting"}
         self._waiting: list[int] = []
-        self._retire_at: float | None = None
+        self._retire_at = float("inf")
         self._retirement = asyncio.Event()
         self._traffic: Traffic | None = None
         self._gateways: Gateways | None = None
@@ -334,8 +334,7 @@ class Worker:
             self._gateways.attach(fd)
 
     def _retire(self, drain: float) -> None:
-        at = self._loop.time() + drain
-        self._retire_at = at if self._retire_at is None else min(at, self._retire_at)
+        self._retire_at = min(self._loop.time() + drain, self._retire_at)
         self._retirement.set()
 
     def _stats(self) -> Message:
@@ -361,62 +360,3 @@ class Worker:
     def _settle_later(self) -> None:
         # Lines are also dropped in threads.
         self._loop.call_soon_threadsafe(lambda: self._loop.call_later(NOTICE_EVERY, self._output.settle))
-
-
-class Drain:
-    """Finish what began, until the deadline; then cut the rest and count it."""
-
-    def __init__(self, traffic: Traffic, gateways: Gateways | None, calls: Calls | None) -> None:
-        self._traffic = traffic
-        self._gateways = gateways
-        self._calls = calls
-
-    async def carry_out(self, deadline: Any, *, stay: bool = False) -> Mapping[str, int]:
-        """What had to be cut. A worker that stays may be asked to serve again, and keeps its gateways."""
-        traffic = self._traffic
-        loop = asyncio.get_running_loop()
-        if self._gateways is not None:
-            self._gateways.drain()
-        traffic.retire()
-        # uvicorn's sets of connections and tasks tell nobody when they become empty.
-        while not self._is_done() and loop.time() < deadline():  # noqa: ASYNC110
-            await asyncio.sleep(PAUSE)
-        cut = self._count()
-        await self._cut()
-        if self._gateways is not None and not stay:
-            await self._gateways.take_in_last(CUT_SECONDS)
-            self._cut_connections()
-            self._gateways.close()
-        return cut
-
-    def _is_done(self) -> bool:
-        is_idle = self._gateways is None or self._gateways.is_idle
-        is_calling = self._calls is not None and self._calls.count > 0
-        return is_idle and not is_calling and not self._traffic.state.connections and not self._traffic.state.tasks
-
-    def _count(self) -> dict[str, int]:
-        traffic = self._traffic
-        requests, websockets = traffic.in_flight, len(traffic.websockets)
-        tasks = max(0, len(traffic.state.tasks) - requests - websockets)
-        calls = self._calls.count if self._calls is not None else 0
-        return {"requests": requests + traffic.stranded, "tasks": tasks, "websockets": websockets, "calls": calls}
-
-    async def _cut(self) -> None:
-        traffic = self._traffic
-        for websocket in traffic.websockets:
-            websocket.shutdown()
-        self._cut_connections()
-        if self._calls is not None:
-            await self._calls.cut(CUT_SECONDS)
-        tasks = set(traffic.state.tasks)
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=CUT_SECONDS)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late, timeout=CUT_SECONDS)
-        await asyncio.sleep(0)
-
-    def _cut_connections(self) -> None:
-        for connection in self._traffic.connections:
-            connection.cut()

@@ -23,12 +23,13 @@ from typing import Literal
 from . import kernel, worker
 from .layout import close_up, freeze, gather
 from .messages import Gone, Message, Messages
-from .output import NOTICE_EVERY, Output, OutputFile, RawLines, Speaker
+from .output import NOTICE_EVERY, Output, OutputFile, Speaker
 from .passing import file_holding
 from .redaction import Redactor
 from .rehearsal import rehearse
 from .spec import Limits, Spec
 from .stem import BORN, END, EXITED, FORK, KILL, LEARN, ORDER, REPORT, Stem
+from .streams import RawLines
 from .trial import code_of_a_worker
 from .usage import Usage, kills_for_memory, usage_of
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.inside.output import RECORD_LIMIT, REQUEST, Lines, Output, OutputFile, Speaker
+from reconciler.inside.output import RECORD_LIMIT, REQUEST, Output, OutputFile, Speaker
+from reconciler.inside.streams import Lines
 from tests.inside.stage import Zygote
 from tests.waiting import until_sync
 

@@ -10,12 +10,12 @@ import pytest
 
 from reconciler.inside import connection, gateways, patience, traffic
 from reconciler.inside.connection import DISCARD_LIMIT, Connection
+from reconciler.inside.drain import Drain
 from reconciler.inside.gateways import Gateways
 from reconciler.inside.head import HEAD_LIMIT, Head, read_head
 from reconciler.inside.held import LEAVING, Held
 from reconciler.inside.passing import UNREAD_LIMIT, channel_pair, send_connection
 from reconciler.inside.traffic import Traffic
-from reconciler.inside.worker import Drain
 from tests.waiting import until
 
 GET = b"GET /api/tasks/x HTTP/1.1\r\nHost: a\r\n\r\n"

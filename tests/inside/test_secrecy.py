@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.inside.output import OPEN_LINES, REQUEST, TEXT_LIMIT, Lines, Output, OutputFile, RawLines, Speaker
+from reconciler.inside.output import REQUEST, TEXT_LIMIT, Output, OutputFile, Speaker
 from reconciler.inside.redaction import Redactor
+from reconciler.inside.streams import OPEN_LINES, Lines, RawLines
 from tests.inside.stage import Worker, Zygote
 from tests.waiting import until_sync
 
