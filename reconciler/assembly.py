@@ -50,9 +50,10 @@ from reconciler.source.mirror import Mirror
 from reconciler.source.signers import Signers
 from reconciler.store.journal import Journal
 from reconciler.store.project import Project
-from reconciler.worker.crew import LocalEngine
+from reconciler.worker.engine import LocalEngine
+from reconciler.worker.means import Means
 from reconciler.worker.spec import WorkerSockets
-from reconciler.worker.zygote import Nursery, Zygotes
+from reconciler.worker.zygotes import Nursery, Zygotes
 
 Source: TypeAlias = Mirror | Hosted
 
@@ -173,7 +174,7 @@ async def _works(
     secrets = Secrets(_providers(settings, store), veil)
     zygotes = Zygotes(Nursery(folders.run, folders.own_log, lifeline), mend=environments.rebuild)
     fresh = partial(WorkerSockets.fresh, folders.run)
-    engine = LocalEngine(zygotes, Ledger(journal), fresh, secrets.reveal, books.meter)
+    engine = LocalEngine(Means(zygotes, Ledger(journal), fresh, secrets.reveal, books.meter))
     gate = Gate(Shelf(), folders, url(settings.host, settings.port), veil, secrets.reveal)
     starts = asyncio.Semaphore(2 * (os.cpu_count() or 2))
     shop = Workshop(journal, books.feed, books.commits, environments, engine, gate, folders, secrets, store, starts)

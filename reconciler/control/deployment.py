@@ -34,7 +34,8 @@ from reconciler.source.tree import Tree
 from reconciler.store.journal import Journal
 from reconciler.store.rows import Phase
 from reconciler.store.unusable import StoreUnusable
-from reconciler.worker.crew import Crew, Engine
+from reconciler.worker.crew import Crew
+from reconciler.worker.engine import Engine
 from reconciler.worker.slot import take_turn
 from reconciler.worker.spec import ReleaseSpec
 

@@ -20,7 +20,7 @@ from reconciler.control.wanted import Reading, Wanted
 from reconciler.model.failure import Failure
 from reconciler.model.names import ServiceName
 from reconciler.model.plan import Action, Running, Verb, decide, plan
-from reconciler.worker.zygote import Zygotes
+from reconciler.worker.zygotes import Zygotes
 
 
 @dataclass(frozen=True, slots=True)

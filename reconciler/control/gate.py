@@ -31,7 +31,8 @@ from reconciler.suite.pytest_gate import PytestRun, run_pytest
 from reconciler.suite.relay import LOOPBACK, relay
 from reconciler.suite.smoke import play_smoke, smoke_of
 from reconciler.suite.target import Target
-from reconciler.worker.crew import Crew, Reveal
+from reconciler.worker.crew import Crew
+from reconciler.worker.means import Reveal
 
 Lines = Callable[[str], Awaitable[tuple[str, ...]]]
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from reconciler.model.names import WorkerId
 from reconciler.store.journal import Journal
 from reconciler.worker.exit import Exit
+from reconciler.worker.forked import Forked
 from reconciler.worker.spec import ReleaseSpec, WorkerSockets
-from reconciler.worker.zygote import Forked
 
 
 class Ledger:

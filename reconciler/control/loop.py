@@ -33,7 +33,7 @@ from reconciler.source.followed import Source
 from reconciler.source.tree import Tree
 from reconciler.store.insisting import insist
 from reconciler.store.rows import SyncRow
-from reconciler.worker.zygote import Zygotes
+from reconciler.worker.zygotes import Zygotes
 
 log = logging.getLogger(__name__)
 

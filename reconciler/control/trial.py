@@ -27,10 +27,13 @@ from reconciler.model.names import EnvironmentId, ReleaseId, WorkerId
 from reconciler.model.problem import Problem
 from reconciler.model.progress import Progress, silent
 from reconciler.source.tree import Tree
-from reconciler.worker.crew import Crew, LocalEngine
+from reconciler.worker.crew import Crew
+from reconciler.worker.engine import LocalEngine
 from reconciler.worker.exit import Exit
+from reconciler.worker.forked import Forked
+from reconciler.worker.means import Means
 from reconciler.worker.spec import ReleaseSpec, WorkerSockets
-from reconciler.worker.zygote import Forked, Nursery, Zygotes
+from reconciler.worker.zygotes import Nursery, Zygotes
 
 AT_ONCE = 2 * (os.cpu_count() or 2)
 OpenTree = Callable[[], Tree]
@@ -137,7 +140,7 @@ async def trials(
     lifeline, held = os.pipe()
     zygotes = Zygotes(Nursery(folders.run, folders.own_log, lifeline), mend=environments.rebuild)
     try:
-        engine = LocalEngine(zygotes, NoLedger(), partial(WorkerSockets.fresh, folders.run), secrets.reveal)
+        engine = LocalEngine(Means(zygotes, NoLedger(), partial(WorkerSockets.fresh, folders.run), secrets.reveal))
         yield Trials(folders, environments, engine, secrets, preparing)
     finally:
         os.close(held)

@@ -17,7 +17,7 @@ from reconciler.control.lane import Lane
 from reconciler.control.recipe import Recipe
 from reconciler.model.failure import Failure
 from reconciler.model.names import EnvironmentId, ServiceName
-from reconciler.worker.zygote import Zygotes
+from reconciler.worker.zygotes import Zygotes
 
 Lanes = Callable[[], Iterable[Lane]]
 PARTIAL = ".partial"

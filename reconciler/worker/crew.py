@@ -1,87 +1,42 @@
 """A release made runnable and kept so: its replicas, replaced when they die.
 
-This is the seam where another engine could take the place of processes on this machine: an `Engine`
-starts a release and gives a `Crew`; a crew says which of its workers can take connections, and is retired
-or discarded as a whole.
+A crew says which of its workers can take connections, and is retired or discarded as a whole.
 """
 
 import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Protocol
-from weakref import WeakSet
+from typing import Any
 
 from reconciler.model.failure import Failure, Reason, Stalled
 from reconciler.model.names import WorkerId
-from reconciler.model.pinned_secret import PinnedSecret
 from reconciler.model.watch import Answers
 from reconciler.worker.exit import Exit
+from reconciler.worker.means import Means
 from reconciler.worker.process import Worker
 from reconciler.worker.processes import Processes, check_commands
-from reconciler.worker.served import Served
 from reconciler.worker.slot import take_turn
 from reconciler.worker.spec import ReleaseSpec, WorkerSockets
-from reconciler.worker.zygote import Forked, Zygotes
 
 log = logging.getLogger(__name__)
 
 CRASHES = 5
-MEBIBYTE = 1 << 20
 CRASH_WINDOW = 60.0
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 30.0
-
-
-class Ledger(Protocol):
-    """Where the intent to fork is written down before the fork, so that the next control finds the worker."""
-
-    async def intend(self, worker: WorkerId, spec: ReleaseSpec, sockets: WorkerSockets, at: datetime) -> None: ...
-
-    def forked(self, worker: WorkerId, process: Forked) -> None: ...
-
-    def gone(self, worker: WorkerId, end: Exit) -> None: ...
-
-
-class Meter(Protocol):
-    """Who adds up what workers do. Told at once, and never in their way."""
-
-    def served(self, spec: ReleaseSpec, served: Served) -> None: ...
-
-    def replaced(self, spec: ReleaseSpec, end: Exit | None) -> None:
-        """A worker has taken the place of one that ended so."""
-
-
-class Unmetered:
-    """Nobody wants to know."""
-
-    def served(self, spec: ReleaseSpec, served: Served) -> None: ...
-
-    def replaced(self, spec: ReleaseSpec, end: Exit | None) -> None: ...
-
-
-UNMETERED = Unmetered()
-Reveal = Callable[[Iterable[PinnedSecret]], Awaitable[Mapping[str, str]]]
-"""The values of secrets, by the variables that get them. Raises a `Failure` when one cannot be had."""
+MEBIBYTE = 1 << 20
 
 
 class Crew:
     """The workers of one release."""
 
-    def __init__(
-        self,
-        spec: ReleaseSpec,
-        zygotes: Zygotes,
-        ledger: Ledger,
-        sockets: Callable[[], WorkerSockets],
-        reveal: Reveal,
-        used: int = 0,
-        meter: Meter = UNMETERED,
-    ):
+    def __init__(self, spec: ReleaseSpec, means: Means, used: int = 0) -> None:
+        """`used` is the last number that a worker of this release ever had."""
         self.spec = spec
         self.workers: list[Worker] = []
         self.restarts = 0
@@ -89,16 +44,16 @@ class Crew:
         self.last_exit: Exit | None = None
         self.start_failure: Failure | None = None
         """Why the last try to replace a worker failed."""
-        self.processes = Processes(spec, zygotes, self._with_secrets)
+        self.processes = Processes(spec, means.zygotes, self._with_secrets)
         self.on_change: Callable[[Crew], None] = lambda _crew: None
         """Told when workers came, went, or gave up; whoever holds the table listens."""
         self.on_trouble: Callable[[Crew], None] = lambda _crew: None
         """Told when it dies too often, and each time that it needed more memory than there was for it."""
-        self._zygotes = zygotes
-        self._ledger = ledger
-        self._sockets = sockets
-        self._reveal = reveal
-        self._meter = meter
+        self._zygotes = means.zygotes
+        self._ledger = means.ledger
+        self._sockets = means.sockets
+        self._reveal = means.reveal
+        self._meter = means.meter
         self._numbers: Iterator[int] = itertools.count(used + 1)
         self._keepers: set[asyncio.Task[None]] = set()
         self._candidate = False
@@ -337,44 +292,6 @@ class Crew:
         """Replaced at once the first time, then with back-off while it repeats."""
         repeats = len(self.crashes) - 1
         return 0.0 if repeats < 1 else min(FIRST_PAUSE * 2 ** (repeats - 1), LONGEST_PAUSE)
-
-
-class Engine(Protocol):
-    """Whatever can make a release run."""
-
-    async def start(self, spec: ReleaseSpec, *, used: int = 0, candidate: bool = False) -> Crew:
-        """`used` is the last number that a worker of this release ever had; a candidate is yet to be proved."""
-
-
-class LocalEngine:
-    """Releases as processes of this machine, forked from zygotes."""
-
-    def __init__(
-        self,
-        zygotes: Zygotes,
-        ledger: Ledger,
-        sockets: Callable[[], WorkerSockets],
-        reveal: Reveal,
-        meter: Meter = UNMETERED,
-    ) -> None:
-        self._zygotes = zygotes
-        self._ledger = ledger
-        self._sockets = sockets
-        self._reveal = reveal
-        self._meter = meter
-        self.crews: WeakSet[Crew] = WeakSet()
-        """Also those that are being tried, and those that finish what they began."""
-
-    def crew(self, spec: ReleaseSpec, *, used: int = 0) -> Crew:
-        """A crew that has not started; `used` is the last number that a worker of this release ever had."""
-        crew = Crew(spec, self._zygotes, self._ledger, self._sockets, self._reveal, used, self._meter)
-        self.crews.add(crew)
-        return crew
-
-    async def start(self, spec: ReleaseSpec, *, used: int = 0, candidate: bool = False) -> Crew:
-        crew = self.crew(spec, used=used)
-        await crew.start(candidate=candidate)
-        return crew
 
 
 def trouble_of(crew: Crew) -> Stalled:

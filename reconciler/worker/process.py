@@ -23,10 +23,11 @@ from reconciler.model.run import Outcome, RunState
 from reconciler.model.status import WorkerState
 from reconciler.model.watch import Answers
 from reconciler.worker.exit import Exit
+from reconciler.worker.forked import Forked
 from reconciler.worker.lines import Lines, Message, Patience
 from reconciler.worker.served import NOTHING, InHand, Served, number
 from reconciler.worker.spec import WorkerSockets
-from reconciler.worker.zygote import Forked, Zygote
+from reconciler.worker.zygote import Zygote
 
 log = logging.getLogger(__name__)
 

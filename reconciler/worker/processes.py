@@ -22,8 +22,10 @@ from reconciler.model.names import ReleaseId, WorkerId
 from reconciler.model.problem import Problem
 from reconciler.model.status import WorkerState
 from reconciler.worker.exit import Exit
+from reconciler.worker.forked import Forked, start_time
 from reconciler.worker.spec import ReleaseSpec
-from reconciler.worker.zygote import Forked, Zygote, Zygotes, start_time
+from reconciler.worker.zygote import Zygote
+from reconciler.worker.zygotes import Zygotes
 
 log = logging.getLogger(__name__)
 

@@ -25,6 +25,7 @@ from reconciler.model.names import EnvironmentId, ReleaseId, ServiceName, Worker
 from reconciler.model.watch import Answers
 from reconciler.store.journal import Journal
 from reconciler.worker.crew import Crew
+from reconciler.worker.means import Means
 from reconciler.worker.process import Worker
 from reconciler.worker.spec import Limits, ReleaseSpec, WorkerSockets
 from tests.store.journals import ON_THE_WAY, code, in_journal
@@ -50,7 +51,7 @@ class Picture(Crew):
             prefix=prefix,
             output=nowhere,
         )
-        super().__init__(spec, NOBODY, NOBODY, NOBODY, NOBODY)
+        super().__init__(spec, Means(NOBODY, NOBODY, NOBODY, NOBODY))
         sockets = WorkerSockets(nowhere, nowhere)
         self.workers = [Worker(WorkerId(f"{release}.1"), release, sockets, 0, "", state="ready")]
         self.asked: list[str] = []

@@ -17,8 +17,10 @@ from reconciler.model.names import EnvironmentId, ReleaseId, ServiceName, Worker
 from reconciler.model.pinned_secret import PinnedSecret
 from reconciler.worker.crew import Crew
 from reconciler.worker.exit import Exit
+from reconciler.worker.forked import Forked
+from reconciler.worker.means import Means
 from reconciler.worker.spec import ReleaseSpec, WorkerSockets
-from reconciler.worker.zygote import Forked, Nursery, Zygotes
+from reconciler.worker.zygotes import Nursery, Zygotes
 
 GOOD = "from fastapi import APIRouter\nrouter = APIRouter()\n"
 
@@ -71,7 +73,7 @@ class Place:
             start_timeout=timeout,
             pinned=tuple(PinnedSecret(name, f"store:{name}", "1") for name in secrets),
         )
-        return Crew(spec, self.zygotes, self.book, partial(WorkerSockets.fresh, self.run), self.reveal)
+        return Crew(spec, Means(self.zygotes, self.book, partial(WorkerSockets.fresh, self.run), self.reveal))
 
     async def reveal(self, pinned: Iterable[PinnedSecret]) -> Mapping[str, str]:
         try:

@@ -14,9 +14,9 @@ from reconciler.model.failure import Stalled, Wait
 from reconciler.model.names import ReleaseId, WorkerId
 from reconciler.worker import process
 from reconciler.worker.crew import CRASH_WINDOW, CRASHES, Crew
+from reconciler.worker.forked import Forked, start_time
 from reconciler.worker.process import Worker
 from reconciler.worker.spec import WorkerSockets
-from reconciler.worker.zygote import Forked, start_time
 from tests.end_to_end.processes import name_of
 from tests.inside.stage import paused
 from tests.waiting import until

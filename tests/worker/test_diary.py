@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from reconciler.worker.zygote import LARGEST_DIARY, Diary
+from reconciler.worker.diary import LARGEST_DIARY, Diary
 
 
 def test_a_diary_that_grew_large_is_put_aside_once(tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ import pytest
 
 from reconciler.model.names import ReleaseId, WorkerId
 from reconciler.worker import lines, process
+from reconciler.worker.forked import start_time
 from reconciler.worker.lines import MOST_SAID, SHORT, Lines, Patience
 from reconciler.worker.process import UNCLAIMED, Worker
 from reconciler.worker.spec import WorkerSockets
-from reconciler.worker.zygote import start_time
 from tests.waiting import until
 
 Speak = Callable[[asyncio.StreamWriter], None]

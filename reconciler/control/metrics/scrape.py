@@ -21,7 +21,7 @@ from reconciler.control.traffic import Traffic
 from reconciler.model.names import ReleaseId, ServiceName
 from reconciler.model.status import Condition
 from reconciler.store.journal import Journal
-from reconciler.worker.crew import LocalEngine
+from reconciler.worker.engine import LocalEngine
 from reconciler.worker.process import Worker
 from reconciler.worker.served import NOTHING, InHand
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from reconciler.inside.usage import usage_of
 from reconciler.model.names import ReleaseId, ServiceName, WorkerId
-from reconciler.worker.zygote import cpu_ticks
+from reconciler.worker.forked import cpu_ticks
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
