@@ -28,7 +28,7 @@ CUT = {
     ),
     "cycle.py": (
         '                self.status = message["status"]\n',
-        '            self.status = message["status"]\n',
+        '        self.status = message["status"]\n',
         "        REQUEST.set(self.scope.get(REQUEST_KEY))  # type: ignore[arg-type]\n",
     ),
     "traffic.py": ("        self.tally.stir()\n",),

@@ -133,7 +133,6 @@ class Connection(Patient):
             return
         self.stage = READING
         self.is_upgrading = False
-        self.may_not_send_body = head.expect
         self.discarded = 0
         if head.upgrade and not is_for_websocket(head, data):
             data = without_wish(head, data)
@@ -150,13 +149,11 @@ class Connection(Patient):
             self._read_to_end(data[length:])
         else:
             self.left = length - len(data)
-            self.may_not_send_body = head.expect and len(data) == head.length
             self._feed(data)
 
     def _read_on(self, data: bytes) -> None:
         if not data or self.stage != READING:
             return
-        self.may_not_send_body = False
         if self.cycle.response_complete:
             self.discarded += len(data)
             if self.discarded > DISCARD_LIMIT:
@@ -250,7 +247,9 @@ class Connection(Patient):
             self.traffic.tally.answered(self.cycle.status, perf_counter() - self.began)
         if self.transport.is_closing():
             return
-        if self.stage == ANSWERING:
+        if self.cycle.is_last:
+            self._end_for_good()
+        elif self.stage == ANSWERING:
             self._end()
         elif self.stage == READING:
             self._end_early()
@@ -264,9 +263,16 @@ class Connection(Patient):
             # Not at once: this runs inside the task of the request that just ended.
             self.loop.call_soon(self._proceed, context=self.traffic.context)
 
+    def _end_for_good(self) -> None:
+        if self.stage == READING:
+            self._linger()
+        else:
+            self.stage = LINGERING
+            self.transport.close()
+
     def _end_early(self) -> None:
-        """Answered before the body was read. A client that waits for "100 Continue" may never send it."""
-        if self.may_not_send_body or self.left > DISCARD_LIMIT:
+        """Answered before the body was read."""
+        if self.left > DISCARD_LIMIT:
             self._linger()
             return
         self.age = 0.0

@@ -19,6 +19,7 @@ from .service import Application
 
 REQUEST_KEY = "reconciler.request"
 SERVER_ERROR = 500
+CLOSE = (b"connection", b"close")
 
 
 NOT_ORDINARY = (0, b"")
@@ -71,6 +72,8 @@ class Cycle(RequestResponseCycle):
     is_endless = False
     """A stream of events, which may take as long as it likes."""
     is_overdue = False
+    is_last = False
+    """The answer says that the connection ends with it."""
     status = 0
     """Of the answer, once it began."""
 
@@ -81,9 +84,20 @@ class Cycle(RequestResponseCycle):
 
     async def send(self, message: Any) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
-            self.is_endless = _is_stream_of_events(message)
-        await super().send(message)
+            await self._start(message)
+        else:
+            await super().send(message)
+
+    async def _start(self, message: Any) -> None:
+        self.status = message["status"]
+        self.is_endless = _is_stream_of_events(message)
+        if self.waiting_for_100_continue and self.more_body and not self.body:
+            # The client may send the body next or another request, and nobody can tell which.
+            message = message | {"headers": [*message.get("headers", ()), CLOSE]}
+        await RequestResponseCycle.send(self, message)
+        if not self.keep_alive:
+            # Or uvicorn closes while the client still sends: that is a reset, and the answer is lost.
+            self.is_last = self.keep_alive = True
 
     async def run_asgi(self, app: Application) -> None:
         # Here, because some versions of uvicorn start the task of a request with an empty context.
@@ -133,18 +147,22 @@ class QuickCycle(Cycle):
                 return
             if not self.disconnected:
                 self.transport.write(head)
-        elif not self.response_started and self.keep_alive and self.scope["method"] != "HEAD":
+        elif (
+            not self.response_started
+            and self.keep_alive
+            and not self.waiting_for_100_continue
+            and self.scope["method"] != "HEAD"
+        ):
             length, self.head = _ordinary_head(message, self.default_headers)
             if self.head:
                 self.status = message["status"]
                 self.response_started = True
-                self.waiting_for_100_continue = False
                 self.chunked_encoding = False
                 self.expected_content_length = length
                 return
         if message["type"] == "http.response.start":
-            self.status = message["status"]
-            self.is_endless = _is_stream_of_events(message)
+            await self._start(message)
+            return
         # Not by way of `Cycle`: a stream pays for each frame at each of its parts.
         await RequestResponseCycle.send(self, message)
 

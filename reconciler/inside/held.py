@@ -43,7 +43,6 @@ class Held(HttpToolsProtocol):
         "is_parsed",
         "is_upgrading",
         "left",
-        "may_not_send_body",
         "stage",
         "traffic",
         "unread",
@@ -78,7 +77,6 @@ class Held(HttpToolsProtocol):
         self.is_extended = False
         """Some header of the request may begin with `x-`, or hold a session of the control plane."""
         self.is_upgrading = False
-        self.may_not_send_body = False
         self.discarded = 0
 
     @property
@@ -191,4 +189,16 @@ class Held(HttpToolsProtocol):
         self.discarded = 0
         self.transport.write_eof()
         self.transport.resume_reading()
-        self.loop.call_later(self.linger_seconds, self.transport.abort)
+        self._stop_lingering_later()
+
+    def _stop_lingering_later(self) -> None:
+        self.loop.call_later(self.linger_seconds, self._stop_lingering)
+
+    def _stop_lingering(self) -> None:
+        if self.stage != LINGERING:
+            return
+        if self.transport.get_write_buffer_size():
+            # It is still being answered, and has the time for it that every client has.
+            self._stop_lingering_later()
+        else:
+            self.transport.abort()

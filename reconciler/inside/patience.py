@@ -50,7 +50,7 @@ class Patient(Held):
             self.transport.abort()
         elif self.stage == IDLE:
             self.aged = None
-            self.age += seconds
+            self.age = 0.0 if self.unsent else self.age + seconds
             if self.age >= limit:
                 self.transport.close()
         elif self._is_answered_early:
@@ -69,7 +69,7 @@ class Patient(Held):
             self.unsent_for = 0.0
         elif size:
             self.unsent_for += seconds
-        return bool(size) and self.unsent_for >= (self.linger_seconds if self.transport.is_closing() else limit)
+        return bool(size) and self.unsent_for >= limit
 
     def _grow_older_with_request(self, seconds: float) -> None:
         if self.cycle is not self.aged:

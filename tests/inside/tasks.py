@@ -27,6 +27,9 @@ async def echo(request: Request):
 @router.post("/ignore")
 async def ignore(): return "ignored"
 
+@router.post("/crash")
+async def crash(): raise OSError("broken")
+
 @router.get("/slow")
 async def slow():
     await gate()

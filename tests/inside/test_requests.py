@@ -1,6 +1,7 @@
 """What a worker takes for a request: bodies of every form, to the byte, and what it refuses."""
 
 import hashlib
+import select
 import socket
 
 import pytest
@@ -119,7 +120,18 @@ def test_expect_continue_is_answered_when_the_body_is_wanted(gateway: Gateway) -
 
 def test_a_body_that_nobody_wanted_and_nobody_sent_ends_the_connection(gateway: Gateway) -> None:
     client = gateway.client(post("/api/tasks/ignore", b"", Expect="100-continue", Content_Length="3"))
-    assert client.answer().json == "ignored"
+    answer = client.answer()
+    assert (answer.json, answer.headers["connection"]) == ("ignored", "close")
+    assert client.at_end()
+
+
+@pytest.mark.parametrize("path", ["ignore", "crash"])
+def test_who_is_still_sending_reads_the_last_answer(gateway: Gateway, path: str) -> None:
+    """With unread bytes a close would be a reset, and the answer lost."""
+    client = gateway.client(post(f"/api/tasks/{path}", b"", Content_Length="900000", Connection="close"))
+    select.select((client.sock,), (), (), 10)
+    client.send(b"x" * 900_000)
+    assert client.answer().status == (500 if path == "crash" else 200)
     assert client.at_end()
 
 
