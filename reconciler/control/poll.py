@@ -12,6 +12,7 @@ import time
 from reconciler.control.loop import Loop
 from reconciler.control.pace import Pace
 from reconciler.model.failure import Failure, Stalled, Wait
+from reconciler.model.names import sha_of
 from reconciler.source.followed import Source
 from reconciler.source.polling import next_poll
 from reconciler.store.unusable import StoreUnusable
@@ -51,7 +52,7 @@ class Looking:
             latest = await self._mirror.latest()
             self._note(self._loop.seen.trouble if self._asked_for is not None else None)
             if self._is_worth_asking(latest):
-                if latest != self._mirror.tip:
+                if self._is_news(latest):
                     self._pace.surprised()
                 await self._loop.triggers.ask("poll", "reconciler")
                 self._asked_for = latest or NO_COMMIT
@@ -78,7 +79,11 @@ class Looking:
             self.failures += 1
 
     def _is_worth_asking(self, latest: str | None) -> bool:
-        trouble, moved = self._loop.seen.trouble, latest != self._mirror.tip
+        trouble, moved = self._loop.seen.trouble, self._is_news(latest)
         if isinstance(trouble, Stalled) and trouble is not self._told:
             return moved and (latest or NO_COMMIT) != self._asked_for
         return moved or trouble is not None
+
+    def _is_news(self, latest: str | None) -> bool:
+        """No sync has met it. Whoever plans fetches too, and follows nothing."""
+        return latest != self._mirror.tip or (latest or "") != sha_of(self._loop.seen.attempted)

@@ -18,7 +18,7 @@ from tests.end_to_end.repository import Repository
 
 class Loop:
     def __init__(self) -> None:
-        self.seen = SimpleNamespace(trouble=None)
+        self.seen = SimpleNamespace(trouble=None, attempted=None)
         self.triggers = self
         self.asked = 0
         self.refuses = False
@@ -27,6 +27,9 @@ class Loop:
         if self.refuses:
             raise StoreUnusable("The disk is full.", "Make room.")
         self.asked += 1
+
+    async def follow(self, mirror: Mirror) -> None:
+        self.seen.attempted = str(await mirror.fetch())
 
     def source_failed(self, failure: Failure) -> None:
         self.seen.trouble = failure
@@ -44,8 +47,8 @@ def look(tmp_path: Path) -> Callable[[Scenario], None]:
         mirror = Mirror(str(repository.path), "main", tmp_path / "mirror.git")
         await mirror.open()
         try:
-            await mirror.fetch()
             loop: Any = Loop()
+            await loop.follow(mirror)
             await scenario(repository, mirror, loop, Looking(loop, mirror, Pace(60.0)))
         finally:
             await mirror.close()
@@ -64,6 +67,21 @@ def test_a_quiet_repository_is_asked_nothing(look: Callable[[Scenario], None]) -
     look(scenario)
 
 
+def test_a_commit_that_a_plan_has_fetched_is_asked_for_until_a_sync_has_met_it(
+    look: Callable[[Scenario], None],
+) -> None:
+    async def scenario(repository: Repository, mirror: Mirror, loop: Loop, looking: Looking) -> None:
+        repository.commit({})
+        await mirror.fetch()
+        await looking.once()
+        assert loop.asked == 1
+        await loop.follow(mirror)
+        await looking.once()
+        assert loop.asked == 1
+
+    look(scenario)
+
+
 def test_a_sync_of_its_own_that_fails_is_asked_for_ever_more_rarely(look: Callable[[Scenario], None]) -> None:
     async def scenario(repository: Repository, mirror: Mirror, loop: Loop, looking: Looking) -> None:
         repository.commit({})
@@ -73,7 +91,7 @@ def test_a_sync_of_its_own_that_fails_is_asked_for_ever_more_rarely(look: Callab
             await looking.once()
             assert (loop.asked, looking.failures, looking.trouble) == (1 + times, times, loop.seen.trouble)
         loop.seen.trouble = None
-        await mirror.fetch()
+        await loop.follow(mirror)
         await looking.once()
         assert (loop.asked, looking.failures) == (4, 0)
 
