@@ -35,6 +35,8 @@ TENDED_AFTER = 1.0
 SECONDS = 30.0
 REPACK_SECONDS = 600.0
 VERSION = re.compile(rb"git version (\d+)\.(\d+)[\w.]*")
+LOCKS = ("*.lock", "refs/**/*.lock")
+UNFINISHED = ("objects/pack/tmp_*", "objects/pack/.tmp-*", "objects/??/tmp_*")
 DURABLE = ("-c", "core.fsync=default")
 """Nobody could give us this again."""
 
@@ -169,7 +171,10 @@ class Hosted:
     async def _tend(self) -> None:
         await asyncio.sleep(TENDED_AFTER)
         if len(list(self.folder.glob("objects/pack/*.pack"))) > MOST_PACKS:
-            await self._git.run(*DURABLE, "repack", "--geometric=2", "-d", "-q", seconds=REPACK_SECONDS)
+            said = await self._git.run(*DURABLE, "repack", "--geometric=2", "-d", "-q", seconds=REPACK_SECONDS)
+            if not said.well:
+                # What is pushed meanwhile lies apart.
+                await asyncio.to_thread(_remove, self.folder, UNFINISHED)
 
     def _do_beside(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -213,6 +218,10 @@ def discard(folders: Iterable[Path]) -> None:
 
 def _clear(folder: Path) -> None:
     """Remove what a killed git leaves: locks that nobody holds, packs that nobody finished."""
-    for pattern in ("*.lock", "refs/**/*.lock", "objects/pack/tmp_*", "objects/??/tmp_*"):
+    _remove(folder, (*LOCKS, *UNFINISHED))
+
+
+def _remove(folder: Path, patterns: Iterable[str]) -> None:
+    for pattern in patterns:
         for left in folder.glob(pattern):
             left.unlink(missing_ok=True)

@@ -33,6 +33,10 @@ UNPACKED = ("-c", "core.compression=0")
 it is not worth the time that packing it takes."""
 NEAR = ("--upload-pack=git -c pack.window=0 -c pack.compression=0 -c core.compression=0 upload-pack",)
 """How a folder on this machine sends what came last: looking for resemblances, and packing, take longer than a copy."""
+UNFINISHED = (
+    *("*.lock", "refs/**/*.lock", "objects/**/*.lock"),
+    *("objects/pack/tmp_*", "objects/pack/.tmp-*", "objects/??/tmp_*"),
+)
 MOST_PACKS = 50
 """Every fetch leaves a pack; when there are more, they are put together."""
 
@@ -189,6 +193,8 @@ class Mirror:
             seconds=self._bounds.fetch_seconds,
         )  # fmt: skip
         if not said.well:
+            # Each further try would leave as much again.
+            await asyncio.to_thread(_remove_unfinished, git.folder)
             return self._understand(said)
         if before is not None and (after := self.tip) is not None and _FORCED.search(said.err):
             self.on_rewritten(before, after)
@@ -215,7 +221,9 @@ class Mirror:
     async def _put_packs_together(self) -> None:
         async with self._lock:
             with contextlib.suppress(Wait):
-                await self._git.run("repack", "--geometric=2", "-d", "-q", seconds=self._bounds.fetch_seconds)
+                said = await self._git.run("repack", "--geometric=2", "-d", "-q", seconds=self._bounds.fetch_seconds)
+                if not said.well:
+                    await asyncio.to_thread(_remove_unfinished, self.folder)
 
     def _readable(self) -> bool:
         if self.tip is None:
@@ -257,9 +265,13 @@ def _is_repository(folder: Path) -> bool:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what a killed git leaves: locks that nobody holds, packs that nobody finished."""
     _discard(folder.with_name(f"{folder.name}.new"))
-    for pattern in ("*.lock", "refs/**/*.lock", "objects/**/*.lock", "objects/pack/tmp_*", "objects/??/tmp_*"):
+    _remove_unfinished(folder)
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """What a killed git leaves: locks that nobody holds, packs that nobody finished."""
+    for pattern in UNFINISHED:
         for left in folder.glob(pattern):
             left.unlink(missing_ok=True)
 

@@ -66,6 +66,7 @@ class Git:
     """Runs git on one bare repository, one thread per call under way."""
 
     def __init__(self, folder: Path, *, protocol: str, environ: Mapping[str, str], file_limit: int) -> None:
+        self.folder = folder
         self._head = ("git", f"--git-dir={folder}", *(word for option in OPTIONS for word in ("-c", option)))
         self._environ = scrubbed(protocol) | dict(environ)
         self._file_limit = file_limit

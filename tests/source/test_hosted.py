@@ -1,7 +1,9 @@
 """The hosted repository, as a sync meets it; pushing to it is tested through the real door."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,24 @@ def test_many_pushes_do_not_leave_many_packs(played: Played, monkeypatch: pytest
         await until(lambda: stage.packs <= 4, what="packs put together")
         assert tree.blob(TASKS, 100) == b"first"
         assert stage.hosted.tree(stage.hosted.tip or old).blob(TASKS, 100) == b"5"
+
+    played(scenario)
+
+
+def test_packs_that_cannot_be_put_together_leave_nothing_of_the_try(
+    played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_PACKS", 2)
+    monkeypatch.setattr(module, "TENDED_AFTER", 0.0)
+    monkeypatch.setattr(module, "Bounds", partial(module.Bounds, pack_bytes=150_000))
+
+    async def scenario(stage: Stage) -> None:
+        for _ in range(3):
+            stage.push(os.urandom(200_000))
+        await stage.hosted.fetch()
+        await until(lambda: not stage.hosted._beside, what="the end of the try")
+        assert stage.packs == 3, "together they are larger than a file may be"
+        assert not [path for path in stage.hosted.folder.glob("objects/pack/*") if "tmp" in path.name]
 
     played(scenario)
 

@@ -1,5 +1,6 @@
 """What may become of the mirror itself: killed, damaged, grown; the next fetch mends it."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -95,6 +96,23 @@ def test_many_fetches_do_not_leave_many_packs_and_trees_in_use_stay_readable(
 
     repository.push({TASKS: b"first"})
     following(repository.folder, place, scenario)
+
+
+def test_packs_that_cannot_be_put_together_leave_nothing_of_the_try(
+    repository: Repository, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirrors, "MOST_PACKS", 2)
+
+    async def scenario(mirror: Mirror) -> None:
+        for name in ("one", "two", "three"):
+            repository.push({TASKS: b"x", name: os.urandom(200_000)})
+            await mirror.fetch()
+        await mirror.resolve("HEAD")
+        await mirror.resolve("HEAD")  # behind the try
+        assert len(list(place.glob("objects/pack/*.pack"))) == 3, "together they are larger than a file may be"
+        assert not [path for path in place.glob("objects/pack/*") if "tmp" in path.name]
+
+    following(repository.folder, place, scenario, pack_bytes=300_000)
 
 
 KILLED = """
