@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from reconciler.environment.failures import disk_full, out_of_time, unusable
+from reconciler.leash import leash
 from reconciler.model.progress import silent
 
 OUTPUT = 16 * 1024 * 1024
@@ -70,7 +71,7 @@ def _spawn(
     """By hand: asyncio's own way to start a process may wait for ever when it is cancelled meanwhile."""
     try:
         process = subprocess.Popen(
-            [*_leash(), *arguments],
+            [*leash(), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -90,12 +91,6 @@ def _spawn(
 def _limit(pid: int, kind: int, most: int | None) -> None:
     if most is not None and hasattr(resource, "prlimit"):
         resource.prlimit(pid, kind, (most, most))
-
-
-def _leash() -> tuple[str, ...]:
-    """`preexec_fn` could ask for the same, but forks a process that has threads."""
-    found = shutil.which("setpriv")
-    return (found, "--pdeathsig", "KILL", "--") if found else ()
 
 
 async def _listen(process: "subprocess.Popen[bytes]", heard: Callable[[str], object]) -> Ran:

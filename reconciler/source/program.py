@@ -1,8 +1,9 @@
 """The git program, kept on a short lead.
 
 Arguments and options are ours and fixed, the environment holds only what is named here, output is read up
-to a limit, and the whole process group ends when the time is up or whoever waits stops waiting. GitPython's
-own way of starting git hands it the server's whole environment and cannot end its children, hence this.
+to a limit, and the whole process group ends when the time is up or whoever waits stops waiting. It ends with us
+when we are killed: alone it would bring a commit that was newest once, after the next of us brought a newer one.
+GitPython's own way of starting git hands it the server's whole environment and cannot end its children, hence this.
 Refuses to go through a shell, to ask a question, and to obey any configuration of the machine.
 """
 
@@ -11,6 +12,7 @@ import contextlib
 import os
 import resource
 import selectors
+import shutil
 import signal
 import subprocess
 import time
@@ -20,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from reconciler.leash import leash
 from reconciler.model.failure import Reason, Wait
 
 OLDEST = (2, 36)
@@ -111,9 +114,12 @@ class _Call:
         return Said(process.returncode, bytes(out), err.decode("utf-8", "replace"), late)
 
     def _start(self) -> "subprocess.Popen[bytes]":
+        path = self._environ["PATH"]
+        if shutil.which(self._command[0], path=path) is None:
+            raise Wait(Reason.SOURCE_UNAVAILABLE, "The program git is not on the PATH; install git.")
         try:
             process = subprocess.Popen(
-                self._command,
+                (*leash(path), *self._command),
                 env=dict(self._environ),
                 cwd="/",
                 stdin=subprocess.DEVNULL,
@@ -122,8 +128,6 @@ class _Call:
                 bufsize=0,
                 start_new_session=True,
             )
-        except FileNotFoundError as error:
-            raise Wait(Reason.SOURCE_UNAVAILABLE, "The program git is not on the PATH; install git.") from error
         except OSError as error:
             raise Wait(Reason.SOURCE_UNAVAILABLE, f"git could not be started: {error.strerror}.") from error
         if hasattr(resource, "prlimit"):

@@ -15,6 +15,7 @@ from reconciler.source.mirror import Mirror
 from tests.source.mirrors import TASKS, content, following
 from tests.source.processes import commands_with
 from tests.source.repositories import Repository
+from tests.source.servers import silent
 from tests.waiting import until, until_sync
 
 
@@ -138,7 +139,7 @@ def test_kill_minus_nine_in_the_middle_of_fetches_does_no_harm(repository: Repos
         assert child.stdout is not None
         assert child.stdout.readline() == b"open\n"
         child.kill()
-    # Its git outlives it for a moment, and brings what it was asked for.
+    # What its git had begun may take a moment to notice.
     until_sync(lambda: not commands_with(str(place)), what="the end of what it began")
 
     async def scenario(mirror: Mirror) -> None:
@@ -147,3 +148,19 @@ def test_kill_minus_nine_in_the_middle_of_fetches_does_no_harm(repository: Repos
         assert content(mirror.tree(sha)) == b"two"
 
     following(repository.folder, place, scenario)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+def test_git_ends_with_who_started_it_and_moves_the_tip_no_more(place: Path) -> None:
+    with silent() as (host, asked):
+        command = [sys.executable, "-c", KILLED, f"http://{host}/a.git", str(place)]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:
+            until_sync(asked.is_set, what="git asking the server")
+            assert _fetches(host)
+            child.kill()
+        until_sync(lambda: not _fetches(host), within=10.0, what="the end of its git")
+
+
+def _fetches(word: str) -> list[bytes]:
+    """Not what helps a fetch, and moves nothing."""
+    return [command for command in commands_with(word) if b"fetch" in command.split(b"\0")]

@@ -1,6 +1,7 @@
 """The git program and the server that it asks: how long it may take, what it is told, and what nobody sees."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,23 @@ def test_git_is_told_where_it_is_by_nobody_else(
     async def scenario(mirror: Mirror) -> None:
         assert (await mirror.fetch()).sha == sha
         assert mirror.commit(sha).subject == "Say what was done"
+
+    following(repository.folder, place, scenario)
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_a_program_that_cannot_put_it_on_a_leash_is_left_out(
+    repository: Repository, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    (tmp_path / "bin").mkdir()
+    setpriv = tmp_path / "bin" / "setpriv"
+    setpriv.write_text(f'#!/bin/sh\n[ {status} = 0 ] || exit {status}\nshift 3\nexec "$@"\n')
+    setpriv.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{setpriv.parent}:{os.environ['PATH']}")
+    sha = repository.push({TASKS: b"one"})
+
+    async def scenario(mirror: Mirror) -> None:
+        assert (await mirror.fetch()).sha == sha
 
     following(repository.folder, place, scenario)
 
