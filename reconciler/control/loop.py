@@ -174,6 +174,8 @@ class Loop:
         else:
             suspended = isinstance(wish, Wanted) and wish.manifest.suspend
             lane.hold(revision, _why_held(lane, wish), suspended=suspended)
+            if wish is not None:
+                lane.stage.move_soon(wish.prefix)
         self._fleet.settle(lane)
         return None
 

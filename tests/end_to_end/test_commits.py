@@ -5,6 +5,7 @@ import pytest
 from tests.end_to_end.platform import Platform
 from tests.end_to_end.samples import PLATFORM, router, service
 from tests.end_to_end.traffic import Traffic
+from tests.waiting import until_sync
 
 SIX = 'from importlib.metadata import version as of\n\n\n@router.get("/six")\nasync def six():\n    return of("six")\n'
 SHARED = 'from shared.words import WORD\n\n\n@router.get("/word")\nasync def word():\n    return WORD\n'
@@ -119,8 +120,13 @@ def history_rewritten(platform: Platform) -> None:
 
 
 def test_another_mount_moves_every_service(platform: Platform) -> None:
-    platform.commit({"services.yaml": PLATFORM, **service("tasks")})
+    unfit = {"services/unfit/service.yaml": "version: 1\nnonsense: true\n"}
+    platform.commit({"services.yaml": PLATFORM, **service("tasks"), **unfit})
     platform.start()
+    assert platform.version("unfit") == 503
     platform.deploy({"services.yaml": PLATFORM + "mount: /services/v1/api\n"})
     assert platform.version("tasks") == 404
     assert platform.version("tasks", mount="/services/v1/api") == "1"
+    # One that never served moves behind the sync.
+    until_sync(lambda: platform.version("unfit") == 404, what="the end of it where it was")
+    assert platform.version("unfit", mount="/services/v1/api") == 503
