@@ -35,6 +35,10 @@ class Triggers:
 
     async def ask(self, kind: str, actor: str, *, retry: bool = False) -> Request:
         """Ask for a sync. Once this returns, one that began after the question is certain to happen."""
+        # Whoever stops waiting, a pusher who hangs up say, has asked all the same: it may be written down already.
+        return await asyncio.shield(self._ask(kind, actor, retry))
+
+    async def _ask(self, kind: str, actor: str, retry: bool) -> Request:
         async with self._one_at_a_time:
             if self._waiting is None:
                 self._waiting = Request(await self._begin(kind), kind, actor, retry)
