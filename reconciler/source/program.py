@@ -119,7 +119,7 @@ class _Call:
             raise Wait(Reason.SOURCE_UNAVAILABLE, "The program git is not on the PATH; install git.")
         try:
             process = subprocess.Popen(
-                (*leash(path), *self._command),
+                (*_limited(path, self._file_limit), *leash(path), *self._command),
                 env=dict(self._environ),
                 cwd="/",
                 stdin=subprocess.DEVNULL,
@@ -131,7 +131,8 @@ class _Call:
         except OSError as error:
             raise Wait(Reason.SOURCE_UNAVAILABLE, f"git could not be started: {error.strerror}.") from error
         if hasattr(resource, "prlimit"):
-            with contextlib.suppress(OSError):  # It may be over already.
+            # Where there is no program for it. It may be over already, or have started another that is not bound by it.
+            with contextlib.suppress(OSError):
                 resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (self._file_limit, self._file_limit))
         return process
 
@@ -141,6 +142,13 @@ class _Call:
         if process is not None and process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
+
+
+def _limited(path: str, most: int) -> tuple[str, ...]:
+    """From its first moment on: what it starts at once inherits the limit that it has by then."""
+    found, hard = shutil.which("prlimit", path=path), resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    return (found, f"--fsize={limit}:{limit}", "--") if found else ()
 
 
 def _listen(process: "subprocess.Popen[bytes]", deadline: float) -> tuple[bytearray, bytearray, bool]:

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import resource
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,22 @@ def test_git_is_told_where_it_is_by_nobody_else(
         assert mirror.commit(sha).subject == "Say what was done"
 
     following(repository.folder, place, scenario)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a program that limits another")
+def test_how_much_it_may_write_is_settled_before_it_begins(
+    repository: Repository, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "prlimit", lambda *_: None)  # as late as can be
+    repository.push({TASKS: b"one"})
+
+    async def scenario(mirror: Mirror) -> None:
+        await mirror.fetch()
+        repository.push({"elsewhere/huge": os.urandom(800_000)})
+        with pytest.raises(Wait, match="larger than this server takes"):
+            await mirror.fetch()
+
+    following(repository.folder, place, scenario, pack_bytes=300_000)
 
 
 @pytest.mark.parametrize("status", [0, 1])
