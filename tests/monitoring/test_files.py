@@ -13,7 +13,7 @@ import yaml
 
 from reconciler.control.metrics.exposition import written
 from reconciler.control.metrics.figures import Spread
-from reconciler.control.metrics.scrape import Moment
+from reconciler.control.metrics.moment import Moment
 from tests.documents import ROOT
 from tests.prometheus import Prometheus, promtool
 

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from reconciler.control.metrics.figures import ServiceFigures, Spread
-from reconciler.control.metrics.scrape import Moment
+from reconciler.control.metrics.moment import Moment
 from reconciler.control.metrics.usage import used
 from reconciler.model.names import ServiceName
 

@@ -8,14 +8,14 @@ and whoever asks meanwhile gets the same text, so that many askers cost as much 
 import asyncio
 import platform as machine
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from reconciler import __version__
 from reconciler.control.feed import Feed
 from reconciler.control.loop import Loop
-from reconciler.control.metrics.figures import ServiceFigures, Spread
+from reconciler.control.metrics.figures import Spread
 from reconciler.control.metrics.meter import Meter
+from reconciler.control.metrics.moment import Moment, Station
 from reconciler.control.metrics.usage import Labour
 from reconciler.control.traffic import Traffic
 from reconciler.model.names import ReleaseId, ServiceName
@@ -23,46 +23,9 @@ from reconciler.model.status import Condition
 from reconciler.store.journal import Journal
 from reconciler.worker.engine import LocalEngine
 from reconciler.worker.process import Worker
-from reconciler.worker.served import NOTHING, InHand
+from reconciler.worker.served import NOTHING
 
 GATEWAY_WITHIN = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Station:
-    """One service as it stands."""
-
-    conditions: tuple[Condition, ...]
-    workers: Mapping[str, int]
-    """How many there are in which state."""
-    held: InHand
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """Everything at one moment; nothing in it changes any more."""
-
-    version: str
-    python: str
-    started_at: datetime
-    ready: bool
-    source_reachable: bool
-    last_sync: datetime | None
-    stations: Mapping[ServiceName, Station]
-    figures: Mapping[ServiceName, ServiceFigures]
-    labours: tuple[Labour, ...]
-    gateway: Mapping[str, int] | None
-    """None when it did not answer in time."""
-    syncs: Mapping[str, Spread]
-    phases: Mapping[str, Spread]
-    steps: Mapping[str, Spread]
-    suites: Spread
-    builds: Mapping[str, Spread]
-    webhooks: Mapping[tuple[str, str], int]
-    dropped: Mapping[str, int]
-    """Notices that somebody was too slow for."""
-    spooled: Mapping[str, int]
-    """What a destination has not got yet."""
 
 
 class Scrape:
