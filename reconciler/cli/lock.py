@@ -96,13 +96,13 @@ async def _lock(
 
 
 def _is_meant(wanted: "Wanted", root: Path, scope: "Scope") -> bool:
-    from reconciler.control.reading import LOCK
+    from reconciler.control.view import LOCK
 
     return scope.below == wanted.folder or bool(wanted.requirements.lines) or (root / wanted.folder / LOCK).exists()
 
 
 def _write(root: Path, wanted: "Wanted", text: str) -> None:
-    from reconciler.control.reading import LOCK
+    from reconciler.control.view import LOCK
     from reconciler.data_folder import write_whole
     from reconciler.model.requirement import difference
 

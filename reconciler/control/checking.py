@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 from reconciler.control.gate import Gate, Shelf
-from reconciler.control.reading import TEXT_LIMIT, Reader
+from reconciler.control.reading import Reader
 from reconciler.control.remarks import hidden_problems, unknown_dependencies
 from reconciler.control.secrets import Secrets
 from reconciler.control.trial import OpenTree, TrialFolders, trials
+from reconciler.control.view import TEXT_LIMIT
 from reconciler.control.wanted import Reading, Unfit, Wanted, Wish
 from reconciler.environment import Environments
 from reconciler.model.failure import Failure, Stalled

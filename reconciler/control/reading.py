@@ -6,60 +6,28 @@ are what they were costs one comparison; everything else is read anew. Refuses t
 
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from reconciler.control.attention import unhurried_in_thread
-from reconciler.control.gate import Shelf, read_suites
-from reconciler.control.wanted import Reading, Unfit, Wanted, Wish
-from reconciler.model.digest import Ingredients, fingerprint
-from reconciler.model.document import Document, Invalid, load
-from reconciler.model.failure import Failure, Reason, Stalled, Wait
-from reconciler.model.manifest import Manifest, configuration
+from reconciler.control.gate import Shelf
+from reconciler.control.view import ROUTER, TEXT_LIMIT, Folder, View, manifest_invalid, read_folder
+from reconciler.control.wanted import Reading, Unfit, Wish
+from reconciler.model.document import Invalid
+from reconciler.model.failure import Reason, Stalled
 from reconciler.model.names import ObjectId, Revision, ServiceName
 from reconciler.model.platform import (
     FILE,
     MANIFEST,
     Platform,
-    effective,
     gather,
     read_platform,
-    requirement_lines,
     unused_overrides,
 )
-from reconciler.model.position import Position
 from reconciler.model.problem import Problem
-from reconciler.model.requirement import Requirements, from_list, from_lock, from_pyproject, from_text
 from reconciler.source.folders import Folders
 from reconciler.source.tree import Tree
 
 log = logging.getLogger(__name__)
-
-TEXT_LIMIT = 256 * 1024
-LOCK = "service.lock"
-ROUTER = "router.py"
-LOCK_LIMIT = 4 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Folder:
-    """What was read of one folder, and what it was read from."""
-
-    tree: ObjectId
-    wish: Wish | None
-    """None: the folder holds no manifest, so it is no service."""
-    has_router: bool = False
-    """Noticed only where there is no manifest."""
-    watch: Mapping[str, str] = field(default_factory=dict)
-    """Each watched pattern and what it stood for."""
-
-    @property
-    def must_be_read_again(self) -> bool:
-        """What is wrong with it may pass without a commit."""
-        return isinstance(self.wish, Unfit) and isinstance(self.wish.failure, Wait)
-
-    @property
-    def is_restless(self) -> bool:
-        return bool(self.watch) or self.must_be_read_again
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +82,10 @@ class Reader:
         platform_id = tree.object_id(FILE)
         platform = platform or self._platform(tree, platform_id)
         past = self._past if platform is self._past.platform else Past()
-        view = _View(tree, revision, platform, self._hosts, self._shelf, self._obey_locks)
+        view = View(tree, revision, platform, self._hosts, self._shelf, self._obey_locks)
         found = tree.look_for(platform.services, past.found)
         stale = _stale(past, found, view)
-        read = {path: _read_folder(path, found.ids[path], view) for path in unhurried_in_thread(stale)}
+        read = {path: read_folder(path, found.ids[path], view) for path in unhurried_in_thread(stale)}
         folders = _renewed(past.folders, found.gone, read)
         before = self._past.wishes
         wishes, changed = self._wishes(past, folders, stale, found.gone, platform, revision)
@@ -141,7 +109,7 @@ class Reader:
         try:
             return read_platform(tree.blob(FILE, TEXT_LIMIT))
         except Invalid as invalid:
-            raise _invalid(FILE, invalid.problems) from invalid
+            raise manifest_invalid(FILE, invalid.problems) from invalid
 
     def _wishes(
         self,
@@ -194,34 +162,14 @@ def _changed(before: Mapping[ServiceName, Wish], now: Mapping[ServiceName, Wish]
     return frozenset(different | (before.keys() - now.keys()))
 
 
-@dataclass(slots=True)
-class _View:
-    """One revision while it is being read."""
-
-    tree: Tree
-    revision: Revision
-    platform: Platform
-    hosts: tuple[str, ...]
-    shelf: Shelf
-    obey_locks: bool
-    _patterns: dict[str, tuple[dict[str, ObjectId], str]] = field(default_factory=dict)
-
-    def watched(self, pattern: str) -> tuple[dict[str, ObjectId], str]:
-        """What a pattern stands for, and a hash of that: looked up once, however many services watch it."""
-        if pattern not in self._patterns:
-            found = self.tree.matches(pattern)
-            self._patterns[pattern] = (found, fingerprint(found))
-        return self._patterns[pattern]
-
-
-def _stale(past: Past, found: Folders, view: _View) -> list[str]:
+def _stale(past: Past, found: Folders, view: View) -> list[str]:
     """Folders that must be read: they moved, what they watch did, or reading them failed for the moment."""
     restless = (path for path in past.restless if path in found.ids and path not in found.moved)
     return [*found.moved, *(path for path in restless if _has_moved_elsewhere(past.folders[path], view))]
 
 
-def _has_moved_elsewhere(folder: Folder, view: _View) -> bool:
-    return folder.must_be_read_again or not _watches_the_same(folder, view)
+def _has_moved_elsewhere(folder: Folder, view: View) -> bool:
+    return folder.must_be_read_again or not view.shows_the_same(folder)
 
 
 def _renewed(folders: Mapping[str, Folder], gone: Collection[str], read: Mapping[str, Folder]) -> Mapping[str, Folder]:
@@ -237,103 +185,3 @@ def _same_name(past: Past, folders: Mapping[str, Folder], path: str) -> bool:
     if before is None or (before.wish is None, before.has_router) != (now.wish is None, now.has_router):
         return False
     return before.wish is None or past.wishes.get(before.wish.name) is before.wish
-
-
-def _watches_the_same(before: Folder, view: _View) -> bool:
-    try:
-        return all(view.watched(pattern)[1] == stood_for for pattern, stood_for in before.watch.items())
-    except Failure:
-        return False
-
-
-def _read_folder(path: str, object_id: ObjectId, view: _View) -> Folder:
-    name = ServiceName(path.rpartition("/")[2])
-    watch: dict[str, str] = {}
-    try:
-        text = view.tree.blob(f"{path}/{MANIFEST}", TEXT_LIMIT)
-        if text is None:
-            return Folder(object_id, None, view.tree.object_id(f"{path}/{ROUTER}") is not None)
-        document = load(text, f"{path}/{MANIFEST}")
-        manifest = effective(view.platform, document, name, hosts=view.hosts)
-        watch = {pattern: view.watched(pattern)[1] for pattern in manifest.watch}
-        return Folder(object_id, _wanted(path, name, object_id, manifest, document, view), watch=watch)
-    except Invalid as invalid:
-        failure: Failure = _invalid(f"{path}/{MANIFEST}", invalid.problems)
-    except Failure as foreseen:
-        failure = foreseen
-    return Folder(object_id, Unfit(name, path, view.platform.prefix(name), failure, view.revision), watch=watch)
-
-
-def _wanted(
-    path: str, name: ServiceName, object_id: ObjectId, manifest: Manifest, document: Document, view: _View
-) -> Wanted:
-    requirements = _requirements(path, name, manifest, document, view)
-    found = [view.watched(pattern) for pattern in manifest.watch]
-    prefix = view.platform.prefix(name)
-    watched = tuple(sorted({place for matches, _ in found for place in matches}))
-    ingredients = Ingredients(
-        code=object_id,
-        shared=fingerprint([stood_for for _, stood_for in found]) if found else "",
-        environment=requirements.key,
-        configuration=fingerprint(configuration(manifest, prefix)),
-    )
-    view.shelf.put(ingredients.in_git, read_suites(name, path, watched, manifest, document, view.tree))
-    return Wanted(
-        name=name,
-        folder=path,
-        prefix=prefix,
-        manifest=manifest,
-        requirements=requirements,
-        ingredients=ingredients,
-        watched=watched,
-        revision=view.revision,
-        places=_places(manifest, document),
-    )
-
-
-def _places(manifest: Manifest, document: Document) -> Mapping[str, Position]:
-    """Where the service's own file names its secrets; those that the platform's file adds stand in no line of it."""
-    written = document.data.get("secrets")
-    names = [entry.get("name") if isinstance(entry, Mapping) else entry for entry in written or ()]
-    places = {name: document.position(("secrets", index)) for index, name in enumerate(names)}
-    return {secret.name: places[secret.name] for secret in manifest.secrets if secret.name in places}
-
-
-def _requirements(path: str, name: ServiceName, manifest: Manifest, document: Document, view: _View) -> Requirements:
-    """What the service asks for; a lock in its folder makes it exact."""
-    locked = view.tree.blob(f"{path}/{LOCK}", LOCK_LIMIT) if view.obey_locks else None
-    if locked is not None:
-        return from_lock(locked, f"{path}/{LOCK}", hosts=view.hosts)
-    if not isinstance(manifest.requirements, str):
-        return from_list(requirement_lines(view.platform, document, name, manifest), hosts=view.hosts)
-    file = f"{path}/{manifest.requirements}"
-    content = view.tree.blob(file, TEXT_LIMIT)
-    if content is None:
-        place = document.position(("requirements",))
-        raise _invalid(
-            place.file,
-            (
-                Problem(
-                    f"{manifest.requirements} is not in the folder",
-                    "not-found",
-                    name,
-                    place.file,
-                    place.line,
-                    place.column,
-                    place.excerpt,
-                    remedy="add the file, or list the requirements here",
-                ),
-            ),
-        )
-    read = from_pyproject if file.endswith(".toml") else from_text
-    return read(content, file, hosts=view.hosts)
-
-
-def _invalid(file: str, problems: tuple[Problem, ...]) -> Stalled:
-    first = problems[0]
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return Stalled(
-        Reason.MANIFEST_INVALID,
-        f"{first.place or file}: {first.message}{more}",
-        problems=tuple(replace(problem, file=problem.file or file) for problem in problems),
-    )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.control import reading
+from reconciler.control import reading, view
 from reconciler.control.gate import Shelf
 from reconciler.control.reading import Reader
 from reconciler.control.wanted import Reading
@@ -16,7 +16,10 @@ from reconciler.source.tree import Tree
 from tests.source.repositories import Repository
 
 SERVICES = 5_000
-WORK = ("load", "effective", "read_suites", "read_platform", "from_list", "configuration")
+WORK = {
+    **dict.fromkeys(("load", "effective", "read_suites", "from_list", "configuration"), view),
+    "read_platform": reading,
+}
 """Everything that parses or validates something of a service."""
 
 
@@ -37,8 +40,8 @@ class Counting:
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     counted: Counter[str] = Counter()
-    for name in WORK:
-        monkeypatch.setattr(reading, name, _counted(name, getattr(reading, name), counted))
+    for name, module in WORK.items():
+        monkeypatch.setattr(module, name, _counted(name, getattr(module, name), counted))
     return counted
 
 
