@@ -104,7 +104,7 @@ def _is_meant(wanted: "Wanted", root: Path, scope: "Scope") -> bool:
 def _write(root: Path, wanted: "Wanted", text: str) -> None:
     from reconciler.control.view import LOCK
     from reconciler.data_folder import write_whole
-    from reconciler.model.requirement import difference
+    from reconciler.model.package_change import difference
 
     file = root / wanted.folder / LOCK
     before = _packages(file.read_bytes(), f"{wanted.folder}/{LOCK}") if file.exists() else {}

@@ -13,8 +13,8 @@ from reconciler.control.planning import problem_status
 from reconciler.model.delivery import Delivered, delivery
 from reconciler.model.names import ReleaseId, ServiceName, SyncId, sha_of
 from reconciler.model.notice import Kind
+from reconciler.model.package_change import difference
 from reconciler.model.refusal import Unknown
-from reconciler.model.requirement import difference
 from reconciler.model.status import (
     CommitStatus,
     Comparison,

@@ -29,10 +29,10 @@ from reconciler.control.wanted import Reading, Unfit, Wanted
 from reconciler.environment import Environments
 from reconciler.model.failure import Failure, UnknownRevision
 from reconciler.model.names import EnvironmentId, Revision, ServiceName
+from reconciler.model.package_change import difference
 from reconciler.model.plan import Action, Running, Verb, plan
 from reconciler.model.problem import Problem
 from reconciler.model.progress import Progress, silent
-from reconciler.model.requirement import difference
 from reconciler.model.routes import Document, RouteChange, compare
 from reconciler.model.status import PackageStatus, PlannedAction, PlanStatus, ProblemStatus, RouteStatus
 from reconciler.model.suite.answer import Unreadable

@@ -4,7 +4,7 @@ import signal
 
 from reconciler.model.failure import Failure, Reason, Stalled, Wait
 from reconciler.model.problem import Problem
-from reconciler.model.requirement import Line
+from reconciler.model.requirement_line import Line
 
 AGAIN = 30.0
 

@@ -22,7 +22,8 @@ from reconciler.model.names import ServiceName, is_service_name
 from reconciler.model.path import Glob
 from reconciler.model.position import Origin
 from reconciler.model.problem import Problem
-from reconciler.model.requirement import Line, from_list
+from reconciler.model.requirement import from_list
+from reconciler.model.requirement_line import Line
 from reconciler.model.strict import Strict
 
 FILE: Final = "services.yaml"

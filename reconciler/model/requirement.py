@@ -11,31 +11,17 @@ import tomllib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Never
-from urllib.parse import urlsplit
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from reconciler.model.digest import fingerprint
 from reconciler.model.failure import Reason, Stalled
 from reconciler.model.problem import Problem
+from reconciler.model.requirement_line import Line, Piece, RefusedLine, printable, read_line
 
-WIDEST = 2_000
-"""Characters of one line. The parser below takes time in proportion to it."""
-DEEPEST = 20
-"""Parentheses of one line. The parser below calls itself for each."""
-SHOWN = 120
-
-OPTION = re.compile(r"(?:^|(?<=\s))--?[A-Za-z][\w-]*")
-HASH = re.compile(r"\s--hash[= ](\S+)")
-DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
 COMMENT = re.compile(r"(?:^|\s)#.*$")
-VARIABLE = re.compile(r"\$\{?\w+\}?")
-UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-VERSION_CONTROL = re.compile(r"(?:git|hg|svn|bzr)(?:\+|@|://)", re.IGNORECASE)
-LOCATION = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|file:", re.IGNORECASE)
-PATH = re.compile(r"[./~\\]|[A-Za-z]:\\|[^\s;@=<>!]+(?:\.whl|\.tar\.gz|\.zip)$|[\w.-]+/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,39 +35,6 @@ class Size:
 WRITTEN = Size(octets=256 * 1024, lines=2_000)
 LOCKED = Size(octets=4 * 1024 * 1024, lines=40_000)
 """A lock names every file of every release: FastAPI and uvicorn alone are 550 lines, some packages 150 each."""
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A further line of the file, that goes on where the one before ended in a backslash."""
-
-    start: int
-    number: int
-    column: int
-    reads: str
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One requirement as a person wrote it, and where."""
-
-    text: str
-    file: str | None = None
-    number: int | None = None
-    column: int = 1
-    reads: str | None = None
-    """The whole line as it stands in the file, where that is more than the requirement."""
-    continued: tuple[Piece, ...] = ()
-
-    def problem(self, code: str, message: str, remedy: str, *, at: int = 0, expected: str | None = None) -> Problem:
-        number, column, reads = self.number, self.column + at, self.reads or self.text
-        for piece in self.continued:
-            if at >= piece.start:
-                number, column, reads = piece.number, piece.column + at - piece.start, piece.reads
-        place = column if number is not None else None
-        return Problem(
-            message, code, None, self.file, number, place, _printable(reads), expected=expected, remedy=remedy
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,26 +64,6 @@ class Requirements:
         """Where the first of these that was asked for was asked for."""
         lines = {name: line for line in self.origin for name in _name_of(line.text)}
         return next((lines[name] for name in map(canonicalize_name, names) if name in lines), None)
-
-
-@dataclass(frozen=True, slots=True)
-class PackageChange:
-    name: str
-    old: str | None
-    new: str | None
-
-    def __str__(self) -> str:
-        if self.old is None:
-            return f"{self.name} {self.new} added"
-        if self.new is None:
-            return f"{self.name} {self.old} removed"
-        return f"{self.name} {self.old} → {self.new}"
-
-
-def difference(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[PackageChange, ...]:
-    """What differs between two sets of resolved packages, by name."""
-    names = sorted(old.keys() | new.keys())
-    return tuple(PackageChange(name, old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name))
 
 
 def from_list(lines: Iterable[Line | str], *, hosts: Collection[str] = ()) -> Requirements:
@@ -175,8 +108,8 @@ def _requirements(
     read: dict[str, tuple[Requirement, Line]] = {}
     for line in written:
         try:
-            text, parsed = _read(line, hosts, exact)
-        except _RefusedLine as refused:
+            text, parsed = read_line(line, hosts, exact)
+        except RefusedLine as refused:
             problems.append(refused.problem)
         else:
             read.setdefault(text, (parsed, line))
@@ -185,133 +118,6 @@ def _requirements(
         _refuse(problems)
     ordered = sorted(read.items())
     return Requirements(tuple(text for text, _ in ordered), exact, python, tuple(line for _, (_, line) in ordered))
-
-
-class _RefusedLine(Exception):
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.message)
-        self.problem = problem
-
-
-def _read(line: Line, hosts: Collection[str], exact: bool) -> tuple[str, Requirement]:
-    """One line to its canonical text, or the reason why not."""
-    for check in (_check_characters, _check_variables, _check_options, _check_location):
-        check(line)
-    text = HASH.sub("", line.text)
-    hashes = tuple(sorted({_hash(line, found) for found in HASH.finditer(line.text)}))
-    parsed = _parse(line, text)
-    _check_url(line, parsed, hosts)
-    if exact:
-        _check_exact(line, parsed, hashes)
-    return "".join((_canonical(parsed), *(f" --hash={value}" for value in hashes))), parsed
-
-
-def _check_characters(line: Line) -> None:
-    if len(line.text) > WIDEST and len(HASH.sub("", line.text)) > WIDEST:
-        raise _RefusedLine(line.problem("too-long", f"the line has more than {WIDEST} characters", "Shorten it"))
-    if found := UNPRINTABLE.search(line.text):
-        message = f"the line holds the character U+{ord(found.group()):04X}"
-        raise _RefusedLine(line.problem("bad-character", message, "Remove it", at=found.start()))
-
-
-def _check_variables(line: Line) -> None:
-    if found := VARIABLE.search(line.text):
-        message = f"`{found.group()}` is not replaced in requirements: they are public and the same everywhere"
-        remedy = "Write the value itself; a secret cannot stand here"
-        raise _RefusedLine(line.problem("variable-not-allowed", message, remedy, at=found.start()))
-
-
-def _check_options(line: Line) -> None:
-    for found in OPTION.finditer(line.text):
-        option = found.group()
-        if option != "--hash" or found.start() == 0:
-            message = f"the option `{option}` is not allowed in a service's requirements"
-            raise _RefusedLine(line.problem("option-not-allowed", message, _option_remedy(option), at=found.start()))
-
-
-def _option_remedy(option: str) -> str:
-    if option in ("-r", "--requirement", "-c", "--constraint"):
-        return "Write the requirements of the other file here"
-    if option in ("-e", "--editable"):
-        return "Put the code into the service's folder, or `watch` a shared folder"
-    if option in ("-i", "--index-url", "--extra-index-url", "--find-links", "-f", "--trusted-host", "--no-index"):
-        return "Ask the operator: indexes are set for the whole server"
-    return "Remove it; only names, versions, markers and --hash= may stand here"
-
-
-def _check_location(line: Line) -> None:
-    if VERSION_CONTROL.match(line.text):
-        raise _RefusedLine(_url_problem(line, "a repository is not a release"))
-    if LOCATION.match(line.text):
-        raise _RefusedLine(_url_problem(line, "a bare URL is not a requirement"))
-    if PATH.match(line.text):
-        message = "a path is not a requirement: nothing outside the environment is installed from"
-        raise _RefusedLine(line.problem("path-not-allowed", message, "Publish it to an index, or `watch` the folder"))
-
-
-def _check_url(line: Line, parsed: Requirement, hosts: Collection[str]) -> None:
-    if not parsed.url:
-        return
-    at = line.text.find(parsed.url)
-    try:
-        parts = urlsplit(parsed.url)
-        host = parts.hostname
-    except ValueError:
-        raise _RefusedLine(_url_problem(line, "the URL cannot be read", at=at)) from None
-    if parts.scheme != "https" or not host:
-        raise _RefusedLine(_url_problem(line, f"`{parts.scheme}:` is not allowed in a requirement", at=at))
-    if parts.username or parts.password:
-        raise _RefusedLine(_url_problem(line, "a URL with a user or password would put a secret into git", at=at))
-    if host not in hosts:
-        raise _RefusedLine(_url_problem(line, f"the operator does not allow requirements from {host}", at=at))
-
-
-def _url_problem(line: Line, message: str, at: int = 0) -> Problem:
-    remedy = "Name a release from the index: `name==version`; the operator may allow a host"
-    return line.problem("url-not-allowed", message, remedy, at=max(at, 0))
-
-
-def _check_exact(line: Line, parsed: Requirement, hashes: tuple[str, ...]) -> None:
-    remedy = "Run `reconciler lock` and commit what it writes"
-    operators = [specifier.operator for specifier in parsed.specifier]
-    pinned = operators == ["=="] and not next(iter(parsed.specifier)).version.endswith(".*")
-    if not pinned and not parsed.url:
-        message = f"{parsed.name} is not pinned to one version"
-        raise _RefusedLine(line.problem("not-pinned", message, remedy, expected="name==version --hash=sha256:…"))
-    if not hashes:
-        message = f"{parsed.name} has no hash"
-        raise _RefusedLine(line.problem("hash-missing", message, remedy, expected="name==version --hash=sha256:…"))
-
-
-def _hash(line: Line, found: re.Match[str]) -> str:
-    value = found.group(1).lower()
-    if DIGEST.fullmatch(value) is None:
-        message = "this is not a hash of a known kind"
-        remedy = "Write --hash=sha256: and 64 hexadecimal digits"
-        raise _RefusedLine(line.problem("bad-hash", message, remedy, at=found.start(1)))
-    return value
-
-
-def _parse(line: Line, text: str) -> Requirement:
-    if text.count("(") > DEEPEST:
-        message = f"this is not a requirement: it has more than {DEEPEST} parentheses"
-        raise _RefusedLine(line.problem("bad-requirement", message, "Simplify the marker"))
-    try:
-        return Requirement(text)
-    except InvalidRequirement as error:
-        span = getattr(error.__cause__, "span", (0, 0))
-        reason = str(getattr(error.__cause__, "message", None) or error).splitlines()[0]
-        message = f"this is not a requirement: {reason[:1].lower()}{reason[1:]}"
-        expected = "name>=1.2,<2; python_version>='3.11'"
-        raise _RefusedLine(
-            line.problem("bad-requirement", message, "Write it as PEP 508 has it", at=span[0], expected=expected)
-        ) from None
-
-
-def _canonical(parsed: Requirement) -> str:
-    parsed.name = canonicalize_name(parsed.name)
-    parsed.extras = {canonicalize_name(extra) for extra in parsed.extras}
-    return str(parsed)
 
 
 def _contradictions(read: Iterable[tuple[Requirement, Line]]) -> Iterator[Problem]:
@@ -401,7 +207,7 @@ def _python(wanted: object, text: str, file: str) -> str | None:
         return str(SpecifierSet(wanted if isinstance(wanted, str) else "?"))
     except InvalidSpecifier:
         place = _line_with(text, lambda line: "requires-python" in line)
-        message = f"`requires-python` is not a version specifier: {_printable(str(wanted))}"
+        message = f"`requires-python` is not a version specifier: {printable(str(wanted))}"
         _refuse([_about(file, "bad-python", message, "Write for example `>=3.11`", place)])
 
 
@@ -430,8 +236,3 @@ def _refuse(problems: Sequence[Problem]) -> Never:
 def _name_of(text: str) -> tuple[str, ...]:
     found = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", text)
     return (canonicalize_name(found.group()),) if found else ()
-
-
-def _printable(text: str) -> str:
-    shown = "".join(character if character.isprintable() else "�" for character in text)
-    return shown if len(shown) <= SHOWN else f"{shown[: SHOWN - 1]}…"

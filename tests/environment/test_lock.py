@@ -9,7 +9,8 @@ import pytest
 
 from reconciler.model.failure import Reason, Stalled
 from reconciler.model.progress import silent
-from reconciler.model.requirement import Line, Requirements, from_list, from_lock, from_text
+from reconciler.model.requirement import Requirements, from_list, from_lock, from_text
+from reconciler.model.requirement_line import Line
 from tests.environment.conftest import Make
 from tests.environment.wheels import PackageIndex, serving, sha256, source, wheel
 

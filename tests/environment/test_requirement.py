@@ -9,15 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.model.failure import Reason, Stalled
-from reconciler.model.requirement import (
-    Line,
-    Requirements,
-    difference,
-    from_list,
-    from_lock,
-    from_pyproject,
-    from_text,
-)
+from reconciler.model.package_change import difference
+from reconciler.model.requirement import Requirements, from_list, from_lock, from_pyproject, from_text
+from reconciler.model.requirement_line import Line
 
 SHA = "sha256:" + "a" * 64
 FILE = "services/tasks/requirements.txt"
