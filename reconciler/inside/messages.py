@@ -8,12 +8,13 @@ import json
 import socket
 from typing import Any
 
+from .passing import CLOSE_ON_EXEC, MOST_DESCRIPTORS, descriptors_in
+
 Message = dict[str, Any]
 
 LINE_LIMIT = 64 * 1024 * 1024
 """The secrets of a service are in the order to fork its worker."""
 BACKLOG_LIMIT = 4 * 1024 * 1024
-FDS_AT_ONCE = 16
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -41,12 +42,12 @@ class Messages:
     def receive(self) -> list[Message]:
         """What has arrived. Descriptors are appended to `fds` in the order of their messages."""
         try:
-            data, fds, _, _ = socket.recv_fds(self.sock, 256 * 1024, FDS_AT_ONCE)
+            data, ancillary, _, _ = self.sock.recvmsg(256 * 1024, MOST_DESCRIPTORS, CLOSE_ON_EXEC)
         except BlockingIOError:
             return []
         except OSError as error:
             raise Gone from error
-        self.fds += fds
+        self.fds += descriptors_in(ancillary)
         if not data:
             raise Gone
         *lines, self._incoming = (self._incoming + data).split(b"\n")

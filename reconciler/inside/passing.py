@@ -20,6 +20,8 @@ from collections.abc import Callable
 from typing import Final
 
 INLINE_LIMIT: Final = 32 * 1024
+CLOSE_ON_EXEC: Final = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+"""What a service starts must not have what is passed to us."""
 UNREAD_LIMIT: Final = 2 * 1024 * 1024
 """A worker that keeps to the rules has read little more than one."""
 SEND_BUFFER: Final = 1024 * 1024
@@ -35,7 +37,6 @@ _DESCRIPTOR: Final = struct.calcsize("i")
 MOST_DESCRIPTORS: Final = socket.CMSG_SPACE(253 * _DESCRIPTOR)
 """Room for as many as Linux lets travel together. It closes what finds no room itself, and waits if that lingers."""
 _NO_SIGNAL: Final = getattr(socket, "MSG_NOSIGNAL", 0)
-_CLOSE_ON_EXEC: Final = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 CROWDED: Final = frozenset((errno.ENOBUFS, errno.ETOOMANYREFS))
 """Full for now, though the channel is writable: too much of this user is under way, in all channels together."""
 _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE if hasattr(os, "memfd_create") else 0
@@ -112,7 +113,7 @@ def receive_connection(channel: socket.socket, close: Callable[[int], None] = os
 
 
 def _receive(channel: socket.socket) -> tuple[bytes, list[tuple[int, int, bytes]], int]:
-    how = (_PACKET_LIMIT, MOST_DESCRIPTORS, _CLOSE_ON_EXEC | socket.MSG_DONTWAIT)
+    how = (_PACKET_LIMIT, MOST_DESCRIPTORS, CLOSE_ON_EXEC | socket.MSG_DONTWAIT)
     try:
         packet, ancillary, flags, _ = channel.recvmsg(*how)
     except ConnectionResetError:
@@ -140,7 +141,7 @@ def descriptors_in(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             fds.frombytes(data[: len(data) - len(data) % _DESCRIPTOR])
-    if not _CLOSE_ON_EXEC:
+    if not CLOSE_ON_EXEC:
         for fd in fds:
             os.set_inheritable(fd, False)
     return fds.tolist()

@@ -95,6 +95,8 @@ def run(spec: Spec, inheritance: Inheritance) -> NoReturn:
     kernel.rename(spec.worker)
     kernel.seal()
     output = _take_over_output(spec, inheritance)
+    for fd in (inheritance.listener.fileno(), inheritance.lifeline):
+        os.set_inheritable(fd, False)
     _settle_in(spec)
     gc.enable()
     loop = new_event_loop()

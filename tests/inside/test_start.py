@@ -8,6 +8,7 @@ import pytest
 
 from reconciler.inside.worker import INHERITED
 from tests.inside.stage import Wire, Worker, Zygote, paused
+from tests.inside.tasks import get
 from tests.waiting import until_sync
 
 HELLO = """
@@ -100,6 +101,16 @@ def test_environment_and_folder_are_the_services_own(zygote: Zygote, tmp_path: P
     assert set(environ) - {"TOKEN", "PAGE"} <= set(INHERITED)
     assert (folder, shared, is_leader) == (worker.spec["code"], "shared", True)
     assert b"hidden-value" not in Path(f"/proc/{worker.pid}/environ").read_bytes()
+
+
+def test_what_a_service_starts_holds_nothing_of_its_worker(zygote: Zygote) -> None:
+    command = "exec ls /proc/self/fd > found"
+    worker = zygote.fork(f"import os\n{HELLO}\nrouter.get('/start')(lambda: os.system({command!r}))")
+    worker.ready()
+    gateway = worker.attach()
+    assert gateway.client(get("/api/tasks/start")).answer().json == 0
+    # The last is that of the folder which it reads.
+    assert (Path(worker.spec["code"]) / "found").read_text().split() == ["0", "1", "2", "3"]
 
 
 def test_a_worker_holds_nothing_of_the_zygote_and_of_its_siblings(zygote: Zygote) -> None:
