@@ -3,7 +3,7 @@
 The list is a file of the operator's, never of the repository that it judges: lines in the format of ssh's
 `allowed_signers`, armored OpenPGP public keys, or both. Every commit since the last one that was found good counts,
 not only the tip, since each of them brought a part of what would run. Only the first commit of all is judged alone:
-whoever signed it stands for what lies behind it.
+whoever signed it stands for what lies behind it. So is the tip of a branch that went back.
 
 git verifies, with ssh-keygen and gpg; nothing that the repository says about how to verify is obeyed. The file is
 read at every judgement, so that a signer who is taken out is out at once.
@@ -14,8 +14,9 @@ import hashlib
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from reconciler.model.failure import Reason, Stalled, Wait
@@ -43,6 +44,7 @@ _VERDICTS = {
     "E": "is signed with a key that is not among the signers'",
     "N": "is not signed",
 }
+Ask = Callable[..., Awaitable[list[str]]]
 _TOOLS = {"ssh-keygen": "openssh-client", "gpg": "gnupg"}
 
 
@@ -82,6 +84,16 @@ def read_signers(file: Path) -> Listed:
         if needed and shutil.which(tool) is None:
             raise Unusable(f"{tool} is not on the PATH, and {file} needs it; install {_TOOLS[tool]}")
     return Listed("".join(f"{line}\n" for line in lines), "".join(f"{block}\n" for block in openpgp))
+
+
+def _cut_off(folder: Path) -> frozenset[str]:
+    """Commits whose parents whoever sent them kept to himself."""
+    try:
+        return frozenset(folder.joinpath("shallow").read_text().split())
+    except FileNotFoundError:
+        return frozenset()
+    except OSError as error:
+        raise Wait(Reason.SOURCE_UNAVAILABLE, f"{folder / 'shallow'} cannot be read: {error.strerror}") from error
 
 
 def _what_is_wrong(line: str) -> str:
@@ -124,29 +136,47 @@ class Signers:
         if sha == trusted:
             return
         options, surroundings = await asyncio.to_thread(self._prepare)
-        which = (sha, f"^{trusted}") if trusted else ("--max-count=1", sha)
+        ask = partial(self._ask, git, options, {**surroundings, **environ})
         await self._check_that_it_is_here(git, trusted, environ)
-        skipped = 0
-        while True:
-            said = await git.run(
-                *options, "log", "--no-show-signature", "--no-decorate", "--no-notes", "--format=%H %G? %GK",
-                f"--skip={skipped}", f"--max-count={AT_ONCE}", *which, "--",
-                seconds=SECONDS, environ={**surroundings, **environ},
-            )  # fmt: skip
-            if not said.well:
-                why = "it took too long" if said.late else said.err.strip()[-200:]
-                raise Wait(Reason.SOURCE_UNAVAILABLE, f"The signatures up to {sha[:8]} could not be looked at: {why}")
-            lines = said.out.decode("ascii", "replace").splitlines()
-            for line in lines:
-                self._judge_one(line)
-            if trusted is None or len(lines) < AT_ONCE:
-                return
-            skipped += AT_ONCE
+        if trusted is None or not await self._judge_range(ask, sha, trusted, _cut_off(git.folder)):
+            # The first of all; or a branch that went back, perhaps to where nobody has looked.
+            self._judge_each(await ask("--max-count=1", sha))
 
-    def _judge_one(self, line: str) -> None:
+    async def _judge_range(self, ask: Ask, sha: ObjectId, trusted: ObjectId, cut_off: Collection[str]) -> int:
+        """How many commits are new."""
+        count = 0
+        while True:
+            told = await ask(f"--skip={count}", sha, f"^{trusted}")
+            self._judge_each(told, cut_off)
+            count += len(told)
+            if len(told) < AT_ONCE:
+                return count
+
+    async def _ask(self, git: Git, options: tuple[str, ...], environ: Mapping[str, str], *which: str) -> list[str]:
+        """What git says of some commits, a line of each."""
+        said = await git.run(
+            *options, "log", "--no-show-signature", "--no-decorate", "--no-notes", "--format=%H %G? %GK",
+            f"--max-count={AT_ONCE}", *which, "--",
+            seconds=SECONDS, environ=environ,
+        )  # fmt: skip
+        if not said.well:
+            why = "it took too long" if said.late else said.err.strip()[-200:]
+            raise Wait(Reason.SOURCE_UNAVAILABLE, f"The signatures could not be looked at: {why}")
+        return said.out.decode("ascii", "replace").splitlines()
+
+    def _judge_each(self, lines: Iterable[str], cut_off: Collection[str] = ()) -> None:
+        for line in lines:
+            self._judge_one(line, cut_off)
+
+    def _judge_one(self, line: str, cut_off: Collection[str]) -> None:
         verdict = _VERDICT.fullmatch(line)
         if verdict is None:
             raise self._refusal(f"git says of a signature what is not understood: {line[:80]!r}")
+        if verdict["sha"] in cut_off:
+            raise self._refusal(
+                f"The history of commit {verdict['sha'][:8]} is cut off, so nobody can tell what came before it and "
+                "who signed that. Follow a repository that is whole"
+            )
         if verdict["letter"] != "G":
             key = f" ({verdict['key'][:64]})" if verdict["key"] else ""
             raise self._refusal(

@@ -187,6 +187,30 @@ def test_going_back_needs_no_new_signatures_and_losing_the_past_is_said(court: C
     assert "holds no commit" in court.judge(shas[2])
 
 
+def test_going_back_behind_the_first_signed_commit_is_no_way_to_apply_an_unsigned_one(
+    court: Court, people: People
+) -> None:
+    court.list(people.ada, people.grace)
+    old = court.repository.commit({"old.txt": "from before there were signers"})
+    by_grace = people.grace.commit(court.repository, "by somebody who is taken off the list later")
+    first = people.ada.commit(court.repository, "from here on")
+    assert court.judge(first) == ""
+    assert f"Commit {old[:8]} is not signed" in court.judge(old)
+    court.list(people.ada)
+    assert f"Commit {by_grace[:8]} is signed with a key that is not" in court.judge(by_grace)
+    assert court.judge(people.ada.commit(court.repository, "and further")) == ""
+
+
+def test_a_history_that_was_cut_off_hides_nothing(court: Court, people: People) -> None:
+    court.list(people.ada)
+    first = people.ada.commit(court.repository, "from here on")
+    assert court.judge(first) == ""
+    court.repository.commit({"new.txt": "slipped in"})
+    tip = people.ada.commit(court.repository, "on top of it")
+    court.repository.path.joinpath(".git", "shallow").write_text(f"{tip}\n")
+    assert "cut off" in court.judge(tip)
+
+
 def test_looking_without_keeping_remembers_nothing(court: Court, people: People) -> None:
     court.list(people.ada)
     assert court.judge(people.ada.commit(court.repository, "one"), keep=False) == ""
