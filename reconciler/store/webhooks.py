@@ -22,12 +22,12 @@ class WebhookEntries(Entries):
     def receive(
         self, identity: str, provider: str, delivery: str, event: str, state: str, reason: str, at: datetime
     ) -> tuple[WebhookRow, bool]:
-        """Write it down, or say which it was when it came before; and whether it is new."""
+        """Write it down, or say which it was when it came before; and whether that, or what it means now, is new."""
         known = self._connection.execute(_BY_IDENTITY, {"identity": identity}).mappings().first()
         if known is not None:
-            repeats = known["repeats"] + 1
-            self._connection.execute(_CHANGE, {"key": known["id"], "repeats": repeats, "repeated_at": at})
-            return _row({**known, "repeats": repeats, "repeated_at": at}), False
+            now = {"state": state, "reason": reason, "repeats": known["repeats"] + 1, "repeated_at": at}
+            self._connection.execute(_CHANGE, {"key": known["id"], **now})
+            return _row({**known, **now}), known["state"] != state
         told = {
             "identity": identity,
             "provider": provider,

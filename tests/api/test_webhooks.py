@@ -35,11 +35,13 @@ class Place:
     pace: Pace
 
 
-def play(path: Path, scenario: Callable[[Place], Awaitable[None]], body: int | None = None) -> None:
+def play(
+    path: Path, scenario: Callable[[Place], Awaitable[None]], body: int | None = None, branch: str = "main"
+) -> None:
     async def in_it(journal: Journal) -> None:
         triggers = Triggers(lambda kind: journal.begin_sync(kind, datetime.now(UTC)))
         pace = Pace(60.0)
-        inbox = Inbox(Followed(ADDRESS, "main"), journal, triggers, pace)
+        inbox = Inbox(Followed(ADDRESS, branch), journal, triggers, pace)
         still = Still()
         still.webhooks = inbox  # type: ignore[assignment]
         app = build(still, Access(TOKEN), doors_from(ENVIRON), body)
@@ -173,6 +175,21 @@ def test_one_whose_sync_failed_is_tried_again_when_it_is_delivered_again(tmp_pat
         await written_down(place, second.sync)
 
     play(tmp_path, scenario)
+
+
+def test_what_was_ignored_is_judged_again_when_it_is_delivered_again(tmp_path: Path) -> None:
+    hook = webhooks.github()
+
+    async def wrong(place: Place) -> None:
+        assert (await post(place.client, hook)).json()["state"] == "ignored"
+
+    async def right(place: Place) -> None:
+        told = (await post(place.client, hook)).json()
+        assert (told["state"], told["repeated"]) == ("accepted", True), told["reason"]
+        await written_down(place, (await place.triggers.next()).sync)
+
+    play(tmp_path, wrong, branch="other")
+    play(tmp_path, right)
 
 
 def test_of_a_sync_that_nobody_will_finish_the_receipt_tells_no_end(tmp_path: Path) -> None:
