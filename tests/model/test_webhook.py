@@ -88,6 +88,11 @@ def test_several_secrets_are_known_at_once() -> None:
         two["github"].open(received(webhooks.github(secret=secret)))
 
 
+def test_a_token_may_hold_letters_of_any_language() -> None:
+    door = doors_from({"RECONCILER_WEBHOOK_GITLAB_SECRET": "ein-schönes-passwort"})["gitlab"]
+    door.open(received(webhooks.gitlab(token="ein-schönes-passwort".encode().decode("latin-1"))))
+
+
 # Not genuine
 
 FORGED = "sha256=" + "ab" * 32

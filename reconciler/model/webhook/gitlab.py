@@ -32,7 +32,8 @@ def authenticate(received: Received, keys: Sequence[Key]) -> None:
     if signing and received.header(standard.SIGNATURE):
         standard.authenticate(received, signing)
         return
-    given = received.header(TOKEN).encode(errors="surrogateescape")
+    # Headers are read as Latin-1, whatever their bytes mean.
+    given = received.header(TOKEN).encode("latin-1", errors="replace")
     tokens = [one for one in keys if isinstance(one, bytes)]
     if not sum(hmac.compare_digest(given, token) for token in tokens):
         raise Unauthentic("neither token nor signature is made with a secret that is known here")
