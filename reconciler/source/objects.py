@@ -79,6 +79,11 @@ class Objects:
         if pygit2.Oid(hex=commit) not in self._odb:
             message = f"Commit {commit[:8]} is not in the mirror of the repository. Sync again."
             raise Wait(Reason.SOURCE_UNAVAILABLE, message)
+        if self._kind_and_size(bytes.fromhex(commit))[0] in (ObjectType.TAG, ObjectType.TREE, ObjectType.BLOB):
+            message = (
+                f"{commit[:8]} is no commit, and only a commit can be followed. Push what a tag is about: `TAG^{{}}`"
+            )
+            raise Stalled(Reason.SOURCE_UNAVAILABLE, message)
         try:
             return self._read(bytes.fromhex(commit), ObjectType.COMMIT, LARGEST_COMMIT)
         except TooLarge as large:
@@ -95,13 +100,16 @@ class Objects:
             raise self._damaged() from error
 
     def _header(self, oid: bytes, expected: ObjectType) -> int:
-        try:
-            kind, size = self._odb.read_header(pygit2.Oid(raw=oid))
-        except (pygit2.GitError, KeyError, ValueError) as error:
-            raise self._damaged() from error
+        kind, size = self._kind_and_size(oid)
         if kind != expected:
             raise self._damaged()
         return size
+
+    def _kind_and_size(self, oid: bytes) -> tuple[int, int]:
+        try:
+            return self._odb.read_header(pygit2.Oid(raw=oid))
+        except (pygit2.GitError, KeyError, ValueError) as error:
+            raise self._damaged() from error
 
     def _damaged(self) -> Wait:
         self._on_damage()

@@ -147,6 +147,13 @@ def test_other_branches_and_tags_are_kept_and_ignored(server: Platform) -> None:
     assert server.control.get("/v1/syncs").json()["total"] == syncs
 
 
+def test_a_tag_in_the_place_of_a_commit_is_declined_and_says_what_to_push(server: Platform) -> None:
+    server.repository.git("tag", "--force", "--annotate", "-m", "One", "v1")
+    pushed = push(server, "v1:main", "--force")
+    assert (pushed.code, "is no commit" in pushed.remote, "damaged" in pushed.remote) == (1, True, False), pushed.said
+    assert push(server, "v1^{}:main").code == 0
+
+
 def test_the_branch_is_not_deleted(server: Platform) -> None:
     before = ref(server)
     pushed = push(server, ":main")
