@@ -7,7 +7,8 @@ from typing import Annotated, Generic, TypeVar
 from fastapi import Query
 from pydantic import BaseModel
 
-from reconciler.model.status import AuditStatus, ReleaseStatus, RunStatus, SyncStatus
+from reconciler.model.access_status import AuditStatus
+from reconciler.model.status import ReleaseStatus, RunStatus, SyncStatus
 
 T = TypeVar("T")
 Newest = TypeVar("Newest", SyncStatus, ReleaseStatus, RunStatus, AuditStatus)

@@ -13,25 +13,23 @@ from typing import Any, Protocol
 from reconciler.api.git import Remote
 from reconciler.control.narration import Until
 from reconciler.model.access import Caller, Scope
+from reconciler.model.access_status import AuditStatus, NewToken, TokenStatus
 from reconciler.model.failure import UnknownRevision as UnknownRevision
 from reconciler.model.notice import Notice
+from reconciler.model.plan_status import PlanStatus
 from reconciler.model.secret_status import KeyTaken, SecretHistory, SecretStatus, SecretTaken
 from reconciler.model.status import (
     ActionTaken,
-    AuditStatus,
     Comparison,
     DeliveryStatus,
     EventStatus,
-    NewToken,
     Outline,
-    PlanStatus,
     PlatformStatus,
     ReleaseDetail,
     ReleaseStatus,
     RunStatus,
     ServiceStatus,
     SyncStatus,
-    TokenStatus,
     WebhookStatus,
 )
 from reconciler.model.verdict import Report

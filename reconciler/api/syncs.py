@@ -13,7 +13,8 @@ from reconciler.api.pages import Limit, Older, Page, page_of_newest
 from reconciler.api.platform import UnknownRevision
 from reconciler.api.problems import described
 from reconciler.model.access import Caller
-from reconciler.model.status import PlanStatus, PlatformStatus, SyncStatus
+from reconciler.model.plan_status import PlanStatus
+from reconciler.model.status import PlatformStatus, SyncStatus
 
 router = APIRouter(tags=["platform"], dependencies=[Depends(scope("read"))])
 

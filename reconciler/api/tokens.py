@@ -11,8 +11,8 @@ from reconciler.api.asked import Keys, refusals
 from reconciler.api.pages import Limit, Older, Page, page_of_newest
 from reconciler.api.problems import described
 from reconciler.model.access import Caller, Scope
+from reconciler.model.access_status import AuditStatus, NewToken, TokenStatus
 from reconciler.model.names import SERVICE_NAME
-from reconciler.model.status import AuditStatus, NewToken, TokenStatus
 
 router = APIRouter(tags=["access"])
 Admin = Annotated[Caller, Depends(scope("admin"))]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from reconciler.control.checking import Survey
     from reconciler.control.secrets import Secrets
     from reconciler.environment import Environments
-    from reconciler.model.status import PlanStatus
+    from reconciler.model.plan_status import PlanStatus
 
 SHADES = {"start": "green", "replace": "yellow", "remove": "red", "hold": "dim"}
 SIGNS = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}

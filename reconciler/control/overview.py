@@ -32,13 +32,13 @@ from reconciler.control.safekeeping import Safekeeping
 from reconciler.control.tokens import Tokens
 from reconciler.model.failure import Failure, Reason
 from reconciler.model.names import ServiceName, SyncId
+from reconciler.model.plan_status import PlanStatus
 from reconciler.model.run import RunId
 from reconciler.model.status import (
     Condition,
     DestinationStatus,
     EnvironmentStatus,
     Outline,
-    PlanStatus,
     PlatformStatus,
     ProcessStatus,
     ReleaseStatus,

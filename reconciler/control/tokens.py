@@ -11,9 +11,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from reconciler.model.access import Caller, Scope, Token
+from reconciler.model.access_status import AuditStatus, NewToken, TokenStatus
 from reconciler.model.names import ServiceName
 from reconciler.model.refusal import Refusal, Unknown
-from reconciler.model.status import AuditStatus, NewToken, TokenStatus
 from reconciler.store.journal import Journal
 from reconciler.store.rows import AuditRow, TokenRow
 from reconciler.store.unusable import StoreUnusable

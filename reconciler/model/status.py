@@ -10,8 +10,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from reconciler.model.access import Scope
-
 ConditionType = Literal["Ready", "Syncing", "Stalled", "Asleep", "Suspended", "RolledBack"]
 WorkerState = Literal["starting", "ready", "draining", "asleep", "stopped", "backoff", "failed"]
 
@@ -81,8 +79,14 @@ class ReleaseDetail(ReleaseStatus):
     packages: dict[str, str]
     routes_at: str | None
     """Where it answers, or answered, on the services port."""
-    problems: tuple["ProblemStatus", ...] = ()
+    problems: tuple[ProblemStatus, ...] = ()
     detail: str | None = None
+
+
+class PackageStatus(Told):
+    name: str
+    old: str | None
+    new: str | None
 
 
 class Comparison(Told):
@@ -92,7 +96,7 @@ class Comparison(Told):
     after: ReleaseStatus
     moved: tuple[str, ...]
     """Which parts of the digest: code, shared, environment, configuration, secrets."""
-    packages: tuple["PackageStatus", ...]
+    packages: tuple[PackageStatus, ...]
 
 
 class DeliveryStatus(Told):
@@ -349,81 +353,3 @@ class PlatformStatus(Told):
     destinations: tuple[DestinationStatus, ...] = ()
     ready: bool
     started_at: datetime
-
-
-class PackageStatus(Told):
-    name: str
-    old: str | None
-    new: str | None
-
-
-class RouteStatus(Told):
-    method: str
-    path: str
-    """Below the service."""
-    kind: Literal["added", "removed", "changed"]
-    breaks: tuple[str, ...] = ()
-    """Why callers will notice."""
-    notes: tuple[str, ...] = ()
-
-
-class PlannedAction(Told):
-    service: str
-    verb: Literal["start", "replace", "remove", "keep", "hold"]
-    why: str
-    moved: tuple[str, ...] = ()
-    """Which parts of the digest: code, shared, environment, configuration, secrets."""
-    packages: tuple[PackageStatus, ...] = ()
-    """Resolved packages that differ."""
-    routes: tuple[RouteStatus, ...] | None = None
-    """Routes that differ; null where they were not compared."""
-    breaking: bool = False
-    """Whether callers of a route will notice."""
-    reason: str | None = None
-    message: str | None = None
-    """Why it would fail, as far as that can be known beforehand."""
-    problems: tuple[ProblemStatus, ...] = ()
-
-
-class PlanStatus(Told):
-    revision: str | None
-    actions: tuple[PlannedAction, ...]
-    message: str | None = None
-    """Why nothing at all would be done."""
-    problems: tuple[ProblemStatus, ...] = ()
-
-
-class TokenStatus(Told):
-    """An access token, without what makes it one."""
-
-    id: str
-    name: str
-    kind: Literal["token", "session"]
-    """`session`: a browser that signed in."""
-    scopes: tuple[Scope, ...]
-    services: tuple[str, ...] | None
-    """The only ones it reaches; null: all, and the platform as a whole."""
-    state: Literal["good", "expired", "revoked"]
-    created_by: str
-    created_at: datetime
-    expires_at: datetime | None
-    used_at: datetime | None
-    """To the minute."""
-
-
-class NewToken(TokenStatus):
-    token: str
-    """Shown this once."""
-
-
-class AuditStatus(Told):
-    """One change that somebody asked for, and how it was answered."""
-
-    id: str
-    at: datetime
-    actor: str
-    token: str | None
-    action: str
-    service: str | None
-    address: str
-    status: int

@@ -12,6 +12,7 @@ from reconciler.control.feed import Listener
 from reconciler.control.narration import Until
 from reconciler.control.reception import Elsewhere
 from reconciler.control.tokens import Tokens
+from reconciler.model.plan_status import PlannedAction, PlanStatus
 from reconciler.model.refusal import Refusal, Unknown
 from reconciler.model.secret_status import KeyTaken, SecretHistory, SecretStatus, SecretTaken, SecretVersionStatus
 from reconciler.model.status import (
@@ -20,8 +21,6 @@ from reconciler.model.status import (
     DeliveryStatus,
     EventStatus,
     Outline,
-    PlannedAction,
-    PlanStatus,
     PlatformStatus,
     ReleaseDetail,
     ReleaseStatus,
