@@ -5,20 +5,15 @@ callers when a request that was fine is refused, or when an answer lacks what wa
 where a document is silent, nothing is claimed.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-Document: TypeAlias = Mapping[str, Any]
-Node: TypeAlias = Mapping[str, Any]
+from reconciler.model.openapi import METHODS, Document, Node, behind, items, node_of
+from reconciler.model.schema_change import Note, Notes, Pair, received, sent
 
-METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
-DEEPEST: Final = 12
-DEEPEST_CHOICE: Final = 3
-MOST_CHOICES: Final = 20
 MOST_NOTES: Final = 20
-NOTHING: Final[Node] = {}
 
 
 class Kind(StrEnum):
@@ -43,15 +38,6 @@ class RouteChange:
         return bool(self.breaks)
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
-    text: str
-    is_breaking: bool = False
-
-
-Notes: TypeAlias = Iterator[Note]
-
-
 def compare(old: Document, new: Document, prefix: str = "") -> tuple[RouteChange, ...]:
     """Every route that is not what it was, by path and method. The prefix is left out of what is told."""
     before, after = _operations(old, prefix), _operations(new, prefix)
@@ -71,8 +57,8 @@ class _Operation:
     def parameters(self) -> dict[tuple[str, str], Node]:
         """By place and name; a header's name is the same in any case."""
         found = {}
-        for written in (*self.shared, *_items(self.node.get("parameters"))):
-            parameter = _behind(written, self.document)
+        for written in (*self.shared, *items(self.node.get("parameters"))):
+            parameter = behind(written, self.document)
             place, name = str(parameter.get("in")), str(parameter.get("name"))
             # A path's parameters are part of its shape, and may be called anything.
             if place != "path":
@@ -80,24 +66,24 @@ class _Operation:
         return found
 
     def body(self) -> Node:
-        return _behind(self.node.get("requestBody"), self.document)
+        return behind(self.node.get("requestBody"), self.document)
 
     def answers(self) -> dict[str, Node]:
         """What it answers when all is well."""
-        responses = _node(self.node.get("responses"))
+        responses = node_of(self.node.get("responses"))
         return {
-            str(status): _behind(each, self.document) for status, each in responses.items() if str(status)[:1] == "2"
+            str(status): behind(each, self.document) for status, each in responses.items() if str(status)[:1] == "2"
         }
 
 
 def _operations(document: Document, prefix: str) -> dict[tuple[str, str], _Operation]:
     found = {}
-    for path, item in _node(document.get("paths")).items():
-        here = _behind(item, document)
+    for path, item in node_of(document.get("paths")).items():
+        here = behind(item, document)
         told = path.removeprefix(prefix) or "/" if isinstance(path, str) else ""
         for method in METHODS:
             if isinstance(here.get(method), Mapping):
-                shared = tuple(_items(here.get("parameters")))
+                shared = tuple(items(here.get("parameters")))
                 found[_shape(told), method] = _Operation(document, method.upper(), told, here[method], shared)
     return found
 
@@ -135,7 +121,7 @@ def _parameters(old: _Operation, new: _Operation) -> Notes:
             continue
         if required and was.get("required") is not True:
             yield Note(f"{told} is required now", True)
-        yield from _sent(_Pair(old.document, new.document), was.get("schema"), now.get("schema"), told)
+        yield from sent(Pair(old.document, new.document), was.get("schema"), now.get("schema"), told)
 
 
 def _body(old: _Operation, new: _Operation) -> Notes:
@@ -148,12 +134,12 @@ def _body(old: _Operation, new: _Operation) -> Notes:
         yield Note("a request body is required now", True)
     elif not was:
         yield Note("a request body may be sent")
-    before, after = _node(was.get("content")), _node(now.get("content"))
+    before, after = node_of(was.get("content")), node_of(now.get("content"))
     for media in sorted(map(str, before)):
         if media not in after:
             yield Note(f"a body of {media} is not taken any more", True)
         else:
-            yield from _sent(_Pair(old.document, new.document), _schema(before, media), _schema(after, media), "body")
+            yield from sent(Pair(old.document, new.document), _schema(before, media), _schema(after, media), "body")
 
 
 def _answers(old: _Operation, new: _Operation) -> Notes:
@@ -163,178 +149,14 @@ def _answers(old: _Operation, new: _Operation) -> Notes:
     for status in sorted(after.keys() - before.keys()):
         yield Note(f"it may answer {status}")
     for status in sorted(before.keys() & after.keys()):
-        was, now = _node(before[status].get("content")), _node(after[status].get("content"))
+        was, now = node_of(before[status].get("content")), node_of(after[status].get("content"))
         for media in sorted(map(str, was)):
             if media not in now:
                 yield Note(f"{status} has no {media} any more", True)
             else:
-                pair = _Pair(old.document, new.document)
-                yield from _received(pair, _schema(was, media), _schema(now, media), f"{status}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """The two documents, while two of their schemas are walked side by side."""
-
-    old: Document
-    new: Document
-    depth: int = 0
-    _seen: set[tuple[int, int]] = field(default_factory=set)
-
-    def both(self, was: Any, now: Any) -> tuple[Node, Node] | None:
-        """The two schemas; None where they have been compared already, or lie too deep."""
-        old, new = _behind(was, self.old), _behind(now, self.new)
-        key = (id(old), id(new))
-        if self.depth > DEEPEST or (key in self._seen and NOTHING not in (old, new)):
-            return None
-        self._seen.add(key)
-        return old, new
-
-    def deeper(self) -> "_Pair":
-        return replace(self, depth=self.depth + 1)
-
-
-def _sent(pair: _Pair, was: Any, now: Any, told: str) -> Notes:
-    """What callers send: it may not be refused from now on."""
-    if (both := pair.both(was, now)) is None:
-        return
-    old, new = both
-    before, after = _types(old, pair.old), _types(new, pair.new)
-    if after and not before <= after:
-        yield Note(f"{told} must be {_listed(after)}, and could be {_listed(before - after)}", bool(before))
-        return
-    if before and after != before:
-        yield Note(f"{told} may be {_listed(after - before)} as well")
-    yield from _choices(new, old, told, "is not taken any more")
-    for name in _gone(_object(old, pair.old), _object(new, pair.new)):
-        yield Note(f"{told}: `{name}` is not read any more")
-    yield from _sent_fields(pair, _object(old, pair.old), _object(new, pair.new), told)
-    if _has(old, new, "items"):
-        yield from _sent(pair.deeper(), old.get("items"), new.get("items"), f"{told}[]")
-
-
-def _sent_fields(pair: _Pair, old: Node, new: Node, told: str) -> Notes:
-    before, after = _node(old.get("properties")), _node(new.get("properties"))
-    needed, was_needed = set(_names(new)), set(_names(old))
-    for name in sorted(needed - was_needed):
-        yield Note(f"{told}: `{name}` is required now", True)
-    for name in sorted(map(str, after.keys() - before.keys())):
-        if name not in needed and before:
-            yield Note(f"{told}: `{name}` is new")
-    for name in sorted(map(str, before.keys() & after.keys())):
-        yield from _sent(pair.deeper(), before[name], after[name], f"{told}.{name}")
-
-
-def _received(pair: _Pair, was: Any, now: Any, told: str) -> Notes:
-    """What callers get: nothing they were promised may be missing."""
-    if (both := pair.both(was, now)) is None:
-        return
-    old, new = both
-    before, after = _types(old, pair.old), _types(new, pair.new)
-    if before and not after <= before:
-        yield Note(f"{told} may be {_listed(after - before)}, and was {_listed(before)}", True)
-        return
-    if before and not after:
-        yield Note(f"{told} may be anything, and was {_listed(before)}", True)
-        return
-    if after != before:
-        yield Note(f"{told} is {_listed(after)}")
-    yield from _choices(old, new, told, "may come, and did not")
-    yield from _received_fields(pair, _object(old, pair.old), _object(new, pair.new), told)
-    if _has(old, new, "items"):
-        yield from _received(pair.deeper(), old.get("items"), new.get("items"), f"{told}[]")
-
-
-def _received_fields(pair: _Pair, old: Node, new: Node, told: str) -> Notes:
-    before, after = _node(old.get("properties")), _node(new.get("properties"))
-    for name in _gone(old, new):
-        yield Note(f"{told}: `{name}` is gone", True)
-    for name in sorted(map(str, after.keys() - before.keys())):
-        yield Note(f"{told}: `{name}` is new")
-    for name in sorted((set(_names(old)) - set(_names(new))) & set(after)):
-        yield Note(f"{told}: `{name}` may be missing", True)
-    for name in sorted(map(str, before.keys() & after.keys())):
-        yield from _received(pair.deeper(), before[name], after[name], f"{told}.{name}")
-
-
-def _choices(wide: Node, narrow: Node, told: str, said: str) -> Notes:
-    """Values of an enumeration that one side has and the other has not."""
-    allowed, used = wide.get("enum"), narrow.get("enum")
-    if isinstance(allowed, list) and isinstance(used, list):
-        more = [each for each in used if each not in allowed]
-        if more:
-            yield Note(f"{told}: {', '.join(f'`{each}`' for each in more[:5])} {said}", True)
-
-
-def _types(node: Node, document: Document, depth: int = 0) -> frozenset[str]:
-    """The JSON types a schema allows; none of them where it does not say."""
-    written = node.get("type")
-    found = {written} if isinstance(written, str) else {each for each in _items(written) if isinstance(each, str)}
-    if node.get("nullable") is True and found:
-        found.add("null")
-    branches = [*_items(node.get("anyOf")), *_items(node.get("oneOf"))]
-    if branches and depth >= DEEPEST_CHOICE:
-        return frozenset()
-    parts = [_types(_behind(branch, document), document, depth + 1) for branch in branches[:MOST_CHOICES]]
-    if parts and all(parts):
-        found |= frozenset().union(*parts)
-    elif parts:
-        return frozenset()
-    if not found and isinstance(node.get("properties"), Mapping):
-        found.add("object")
-    return frozenset(found | ({"integer"} if "number" in found else set()))
-
-
-def _object(node: Node, document: Document) -> Node:
-    """The schema itself, or the one branch of it that has fields."""
-    if "properties" in node:
-        return node
-    branches = [*_items(node.get("anyOf")), *_items(node.get("oneOf")), *_items(node.get("allOf"))]
-    fitting = [found for branch in branches if "properties" in (found := _behind(branch, document))]
-    return fitting[0] if len(fitting) == 1 else NOTHING
-
-
-def _gone(old: Node, new: Node) -> list[str]:
-    """Fields that are not there any more; a schema that lists none says nothing."""
-    if "properties" not in old or "properties" not in new:
-        return []
-    return sorted(map(str, _node(old["properties"]).keys() - _node(new["properties"]).keys()))
-
-
-def _has(old: Node, new: Node, name: str) -> bool:
-    return isinstance(old.get(name), Mapping) and isinstance(new.get(name), Mapping)
+                pair = Pair(old.document, new.document)
+                yield from received(pair, _schema(was, media), _schema(now, media), f"{status}")
 
 
 def _schema(content: Node, media: str) -> Any:
-    return _node(content.get(media)).get("schema")
-
-
-def _names(node: Node) -> list[str]:
-    return [each for each in _items(node.get("required")) if isinstance(each, str)]
-
-
-def _behind(written: Any, document: Document) -> Node:
-    """What a reference stands for; only within the same document, and not for ever."""
-    node = _node(written)
-    for _ in range(DEEPEST):
-        reference = node.get("$ref")
-        if not isinstance(reference, str) or not reference.startswith("#/"):
-            return node
-        here: Any = document
-        for part in reference[2:].split("/"):
-            here = _node(here).get(part.replace("~1", "/").replace("~0", "~"))
-        node = _node(here)
-    return NOTHING
-
-
-def _node(value: Any) -> Node:
-    return value if isinstance(value, Mapping) else NOTHING
-
-
-def _items(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _listed(types: frozenset[str]) -> str:
-    shown = types - {"integer"} if "number" in types else types
-    return " or ".join(sorted(shown)) or "anything"
+    return node_of(content.get(media)).get("schema")
