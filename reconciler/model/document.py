@@ -10,10 +10,11 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from reconciler.model.composition import Composition, Fault, Spot
+from reconciler.model.composition import Composition, Spot
 from reconciler.model.diagnosis import diagnose, in_order
 from reconciler.model.position import HIDDEN, Origin, Path, Position, excerpt, is_confidential
 from reconciler.model.problem import Problem
+from reconciler.model.syntax import Fault
 
 MAX_BYTES: Final = 256 * 1024
 MAX_LINES: Final = 10_000
