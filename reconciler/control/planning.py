@@ -29,12 +29,13 @@ from reconciler.control.wanted import Reading, Unfit, Wanted
 from reconciler.environment import Environments
 from reconciler.model.failure import Failure, UnknownRevision
 from reconciler.model.names import EnvironmentId, Revision, ServiceName
+from reconciler.model.openapi import Document
 from reconciler.model.package_change import difference
 from reconciler.model.plan import Action, Running, Verb, plan
 from reconciler.model.plan_status import PlannedAction, PlanStatus, RouteStatus
 from reconciler.model.problem import Problem
 from reconciler.model.progress import Progress, silent
-from reconciler.model.routes import Document, RouteChange, compare
+from reconciler.model.routes import RouteChange, compare
 from reconciler.model.status import PackageStatus, ProblemStatus
 from reconciler.model.suite.answer import Unreadable
 from reconciler.source.followed import Source

@@ -6,11 +6,11 @@ A sync stops at the first file that is wrong; a person mends them all at once. R
 from collections.abc import Collection
 
 from reconciler.control.wanted import Unfit, Wanted
-from reconciler.model.diagnosis import did_you_mean
 from reconciler.model.document import Document, Invalid, load
 from reconciler.model.failure import Failure
 from reconciler.model.platform import MANIFEST
 from reconciler.model.problem import Problem
+from reconciler.model.suggestion import did_you_mean
 from reconciler.source.tree import Tree
 from reconciler.suite.files import LARGEST, Files
 from reconciler.suite.load import declared

@@ -14,9 +14,10 @@ from zoneinfo import ZoneInfo, available_timezones
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
-from reconciler.model.diagnosis import did_you_mean, one_of, refuse
+from reconciler.model.diagnosis import refuse
 from reconciler.model.duration import Duration
 from reconciler.model.strict import Strict
+from reconciler.model.suggestion import did_you_mean, one_of
 
 ALIASES: Final = {
     "@yearly": "0 0 1 1 *",

@@ -5,9 +5,8 @@ A model adds what only it knows: `SYNONYMS`, names people try that mean somethin
 write instead. Refuses to quote values from confidential places.
 """
 
-import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, get_args
 
@@ -17,14 +16,13 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from reconciler.model.position import Origin, Path, is_confidential, shown, steps
 from reconciler.model.problem import Problem
+from reconciler.model.suggestion import did_you_mean, one_of
 
 MAX_PROBLEMS: Final = 50
 """In one file; a person mends the first few and asks again."""
 
 FEW: Final = 8
 """So many names are worth listing beside the one that was probably meant."""
-
-_LONGEST_NAME: Final = 64
 _YES: Final = frozenset({"yes", "on", "y", "1", "enabled"})
 _NO: Final = frozenset({"no", "off", "n", "0", "disabled"})
 
@@ -60,28 +58,6 @@ def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     ordered = sorted(dict.fromkeys(problems), key=_place)
     files = dict.fromkeys(problem.file for problem in ordered)
     return tuple(problem for file in files for problem in _cut([each for each in ordered if each.file == file]))
-
-
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The valid name that was probably meant."""
-    if len(name) > _LONGEST_NAME:
-        return None
-    known = {_plain(each): each for each in names}
-    close = difflib.get_close_matches(_plain(name), known, n=1, cutoff=0.6)
-    return known[close[0]] if close else None
-
-
-def did_you_mean(name: str, names: Iterable[str]) -> str | None:
-    close = nearest(name, names)
-    return f"did you mean `{close}`?" if close else None
-
-
-def listed(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
-
-
-def one_of(names: Sequence[str]) -> str:
-    return listed(names) if len(names) == 1 else f"one of {listed(names)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,7 +317,3 @@ def _cut(problems: list[Problem]) -> list[Problem]:
 
 def _place(problem: Problem) -> tuple[str, int, int, str, str]:
     return problem.file or "", problem.line or 0, problem.column or 0, problem.code, problem.message
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("-", "_")

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, WithJsonSchema
 
-from reconciler.model.diagnosis import did_you_mean, in_order, refuse
+from reconciler.model.diagnosis import in_order, refuse
 from reconciler.model.document import Document, Invalid, Part, load, validate
 from reconciler.model.failure import Stalled
 from reconciler.model.layers import Layer, Layers
@@ -25,6 +25,7 @@ from reconciler.model.problem import Problem
 from reconciler.model.requirement import from_list
 from reconciler.model.requirement_line import Line
 from reconciler.model.strict import Strict
+from reconciler.model.suggestion import did_you_mean
 
 FILE: Final = "services.yaml"
 MANIFEST: Final = "service.yaml"

@@ -5,8 +5,9 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator
 
-from reconciler.model.diagnosis import did_you_mean, one_of, refuse
+from reconciler.model.diagnosis import refuse
 from reconciler.model.strict import Strict
+from reconciler.model.suggestion import did_you_mean, one_of
 from reconciler.model.variable import VariableName, check_variable
 
 PROVIDERS: Final = ("store", "env", "file")

@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Iterator
 
-from reconciler.model.diagnosis import did_you_mean, listed
 from reconciler.model.position import Position
+from reconciler.model.suggestion import did_you_mean, listed
 from reconciler.model.suite.case import Case, Suite
 from reconciler.model.suite.template import Reference
 from reconciler.suite.reading import Reading

@@ -10,8 +10,9 @@ from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
 
-from reconciler.model.diagnosis import did_you_mean, listed, nearest, refuse
+from reconciler.model.diagnosis import refuse
 from reconciler.model.duration import Duration
+from reconciler.model.suggestion import did_you_mean, listed, nearest
 from reconciler.model.suite.jsonpath import PathError
 from reconciler.model.suite.jsonpath import path as json_path
 from reconciler.model.suite.matcher import NAMES, TYPES, Matcher, MatcherError, UnknownMatcher

@@ -15,8 +15,9 @@ from pydantic import (
     model_validator,
 )
 
-from reconciler.model.diagnosis import listed, refuse
+from reconciler.model.diagnosis import refuse
 from reconciler.model.strict import List, Strict
+from reconciler.model.suggestion import listed
 from reconciler.model.suite.fields import (
     CUSTOM_METHOD,
     METHODS,
