@@ -387,6 +387,9 @@ def _ignore(crew: Crew) -> None:
 
 
 def _write_switch(entries: Transaction, *, service: ServiceName, new: Live, until: datetime | None) -> None:
+    # Without its environment no next control can take it up; what was noted of that on the way may be lost.
+    packages = dict(new.packages)
+    entries.advance(new.release, Phase.SWITCHING, new.since, environment=new.environment, packages=packages)
     before = entries.switch(service, new.release, new.since)
     if before is not None and until is not None:
         entries.note_service(service, parked=before, watched_until=until)

@@ -68,6 +68,18 @@ def test_a_service_that_never_served_is_refused_where_it_is_mounted_now_and_nowh
     on_stage(tmp_path, scenario)
 
 
+def test_what_a_next_control_needs_is_written_down_with_the_switch(tmp_path: Path) -> None:
+    async def scenario(scene: Scene) -> None:
+        new = await scene.proved("b")
+        row = await scene.journal.release(new.release)
+        assert row is not None and row.environment is None, "the disk was full when it was installed"
+        await scene.stage.switch(new, 0.0)
+        row = await scene.journal.release(new.release)
+        assert row is not None and row.environment == new.environment
+
+    on_stage(tmp_path, scenario)
+
+
 def test_a_way_back_that_cannot_be_written_down_leaves_the_parked_release_parked(tmp_path: Path) -> None:
     async def scenario(scene: Scene) -> None:
         old, new = await scene.serving(), await scene.proved("b")
