@@ -166,9 +166,15 @@ class Stage:
     async def leave(self) -> None:
         """The service is gone from git: unmount it, and let what serves finish."""
         async with self._turn:
+            # Before it is forgotten, so that nothing is noted of it behind that.
             self._account.gone = True
+            try:
+                await self._journal.forget(self._account.name, datetime.now(UTC))
+            except StoreUnusable:
+                # It stays as it is, with all that it does.
+                self._account.gone = False
+                raise
             self._cron.forget(self._account.name)
-            await self._journal.forget(self._account.name, datetime.now(UTC))
             self._let_go_of_parked()
             self.past.clear()
             live, self.live = self.live, None

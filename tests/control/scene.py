@@ -116,6 +116,8 @@ class Scene:
     gateway: Gateway
     account: Account
     stage: Stage
+    without_jobs: list[ServiceName]
+    """Services whose jobs were forgotten."""
     crews: dict[ReleaseId, Picture] = field(default_factory=dict)
 
     async def serving(self) -> Live:
@@ -169,8 +171,10 @@ def on_stage(folder: Path, scenario: Callable[[Scene], Awaitable[None]]) -> None
             server = await asyncio.start_unix_server(gateway.converse, str(Path(run) / SOCKET_NAME))
             await traffic.open({})
             account = Account(TASKS, journal, Feed(journal, Veil()))
-            no_jobs: Any = SimpleNamespace(follow=lambda live, account: None, forget=lambda service: None)
-            scene = Scene(journal, traffic, gateway, account, Stage(account, PREFIX, journal, traffic, no_jobs))
+            without_jobs: list[ServiceName] = []
+            cron: Any = SimpleNamespace(follow=lambda live, account: None, forget=without_jobs.append)
+            stage = Stage(account, PREFIX, journal, traffic, cron)
+            scene = Scene(journal, traffic, gateway, account, stage, without_jobs)
             try:
                 await scenario(scene)
             finally:

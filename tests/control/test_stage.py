@@ -57,6 +57,20 @@ def test_a_worker_that_dies_in_the_turn_of_a_removal_does_not_mount_its_service_
     on_stage(tmp_path, scenario)
 
 
+def test_a_removal_that_cannot_be_written_down_leaves_the_service_its_jobs(tmp_path: Path) -> None:
+    async def scenario(scene: Scene) -> None:
+        live = await scene.serving()
+        with pytest.MonkeyPatch.context() as full:
+            disk_is_full(scene, full)
+            with pytest.raises(StoreUnusable):
+                await scene.stage.leave()
+        assert (scene.stage.live, scene.account.gone, scene.without_jobs) == (live, False, [])
+        await scene.stage.leave()
+        assert (scene.stage.live, scene.account.gone, scene.without_jobs) == (None, True, [TASKS])
+
+    on_stage(tmp_path, scenario)
+
+
 def test_a_service_that_never_served_is_refused_where_it_is_mounted_now_and_nowhere_else(tmp_path: Path) -> None:
     async def scenario(scene: Scene) -> None:
         await scene.stage.refuse(PREFIX, "failed", "tasks could not be started")
