@@ -142,6 +142,7 @@ class Lane:
         account.attempted = account.applied = revision
         account.rolled_back = None
         account.suspended = False
+        self._retries = 0
         self._end_hold()
         if self.stage.live is None or not self.stage.live.crew.in_trouble:
             if account.trouble is not None:
@@ -149,8 +150,10 @@ class Lane:
             account.trouble = None
         account.tell()
 
-    def hold(self, revision: str, failure: Failure | None, *, suspended: bool = False) -> None:
-        """Leave things as they are, and say why."""
+    def hold(
+        self, revision: str, failure: Failure | None, *, suspended: bool = False, look_again: bool = False
+    ) -> None:
+        """Leave things as they are, and say why. `look_again`: it may pass without a commit."""
         self._abandon()
         account = self.account
         account.attempted = revision
@@ -162,6 +165,8 @@ class Lane:
                 account.happened(Kind.SERVICE_HELD, told, data={"reason": failure.reason})
         account.trouble = None if suspended else failure or account.trouble
         account.tell()
+        if failure is not None and look_again:
+            self._try_again(failure)
 
     def pursue(self, order: Order) -> Work:
         """Make this digest live. A candidate of another digest has become pointless and is thrown away."""

@@ -173,7 +173,8 @@ class Loop:
             lane.keep(revision)
         else:
             suspended = isinstance(wish, Wanted) and wish.manifest.suspend
-            lane.hold(revision, _why_held(lane, wish), suspended=suspended)
+            could_not_be_read = isinstance(wish, Unfit) and isinstance(wish.failure, Wait)
+            lane.hold(revision, _why_held(lane, wish), suspended=suspended, look_again=could_not_be_read)
             if wish is not None:
                 lane.stage.move_soon(wish.prefix)
         self._fleet.settle(lane)

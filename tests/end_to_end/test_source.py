@@ -1,5 +1,6 @@
 """Trouble with the source is never read as a deletion: everything keeps running, says so, and recovers alone."""
 
+import subprocess
 from collections.abc import Callable
 
 import pytest
@@ -45,6 +46,32 @@ def test_the_source_is_in_trouble_and_comes_back(shared: Platform, trouble: Trou
     shared.deploy(service("mended", trouble.__name__))
     assert shared.version("mended") == trouble.__name__
     assert shared.status()["source"]["condition"]["status"] == "True"
+
+
+def test_damage_of_the_mirror_below_one_service_is_mended_without_a_commit(shared: Platform) -> None:
+    manifest = "env: {WHAT: rots}\n"
+    shared.deploy(service("rotting", manifest=manifest))
+    shared.commit(service("rotting", "2", manifest=manifest))
+    shared.control.get("/v1/plan").raise_for_status()
+    spoil(shared, "services/rotting/service.yaml")  # once the commit is there: a fetch might notice
+    assert shared.sync()["state"] == "failed"
+    eventually(lambda: shared.version("rotting") == "2", what="a mirror that was fetched anew")
+    assert shared.condition("rotting")["status"] == "True"
+
+
+def spoil(platform: Platform, path: str) -> None:
+    """Damage one file in the mirror, and nothing else."""
+    (mirror,) = (platform.data / "mirror").glob("*.git")
+    blob = platform.repository.git("rev-parse", f"HEAD:{path}")
+    for pack in mirror.glob("objects/pack/*.pack"):
+        content = pack.read_bytes()
+        for part in mirror.glob(f"objects/pack/{pack.stem}.*"):
+            part.unlink()
+        git = ["git", f"--git-dir={mirror}", "unpack-objects", "-q"]
+        subprocess.run(git, input=content, check=True, timeout=30)
+    place = mirror / "objects" / blob[:2] / blob[2:]
+    place.chmod(0o644)
+    place.write_bytes(b"rotten")
 
 
 def test_an_empty_listing_unmounts_nothing(shared: Platform) -> None:
