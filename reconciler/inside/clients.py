@@ -9,7 +9,7 @@ import contextlib
 import socket
 from collections.abc import Callable
 
-from .descriptors import Reserve
+from .descriptors import OUT_OF_RESOURCES, ROOM_SECONDS, Reserve
 from .messages import Gone, Message, Messages
 
 LAST_WORD_SECONDS = 0.5
@@ -34,7 +34,7 @@ class Clients:
         self._order = order
         self._loop = loop
         self._clients: set[Messages] = set()
-        self._reserve = Reserve(KEPT_DESCRIPTORS)
+        self.reserve = Reserve(KEPT_DESCRIPTORS)
         self.came = asyncio.Event()
         """Somebody has been greeted."""
         loop.add_reader(listener.fileno(), self._accept)
@@ -57,9 +57,11 @@ class Clients:
 
     def _accept(self) -> None:
         try:
-            with self._reserve.lent():
+            with self.reserve.lent():
                 sock, _ = self._listener.accept()
-        except OSError:
+        except OSError as error:
+            if error.errno in OUT_OF_RESOURCES:
+                self._accept_later()
             return
         client = Messages(sock)
         self._clients.add(client)
@@ -68,9 +70,14 @@ class Clients:
             self._send(client, message)
         self.came.set()
 
+    def _accept_later(self) -> None:
+        """Whoever waits there is seen all the while, so the loop would ask without end."""
+        self._loop.remove_reader(self._listener.fileno())
+        self._loop.call_later(ROOM_SECONDS, self._loop.add_reader, self._listener.fileno(), self._accept)
+
     def _read(self, client: Messages) -> None:
         try:
-            with self._reserve.lent():
+            with self.reserve.lent():
                 messages = client.receive()
             for message in messages:
                 self._order(message, client)
@@ -105,3 +112,5 @@ class Clients:
             self._loop.remove_reader(client.fileno())
             self._loop.remove_writer(client.fileno())
         client.close()
+        # Before the service takes them: the next one that connects needs them.
+        self.reserve.refill()

@@ -16,6 +16,8 @@ PACKET: Final = 2
 """A connection, and the file that holds what was read of it."""
 LEAST_LEFT: Final = 16
 SHARE_LEFT: Final = 8
+ROOM_SECONDS: Final = 0.05
+"""Between two looks for room: what takes it away and gives it back is the service's own doing as well."""
 
 OUT_OF_RESOURCES: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .connection import Connection
-from .descriptors import OUT_OF_RESOURCES, has_room_for_packet, room_for_connections
+from .descriptors import OUT_OF_RESOURCES, ROOM_SECONDS, Reserve, has_room_for_packet, room_for_connections
 from .held import Held
-from .passing import CROWDED, receive_connection, send_connection
+from .passing import CROWDED, oldest_wait, receive_connection, send_connection
 
 if TYPE_CHECKING:
     from .traffic import Traffic
@@ -28,8 +28,6 @@ AT_ONCE = 64
 GATEWAY_SECONDS = 10.0
 READ_AHEAD = 64 * 1024
 ROOM_SOON = 0.001
-ROOM_SECONDS = 0.05
-"""Between two looks for room: what takes it away and gives it back is the service's own doing as well."""
 SHARE_GIVEN_BACK = 8
 QUIET_SECONDS = 60.0
 
@@ -49,8 +47,10 @@ class _Departing:
 
 
 class Gateways:
-    def __init__(self, traffic: "Traffic") -> None:
+    def __init__(self, traffic: "Traffic", reserve: Reserve | None = None) -> None:
+        """`reserve` is where a channel comes from, and where it goes to at its end."""
         self._traffic = traffic
+        self._reserve = reserve or Reserve(0)
         self._loop = traffic.loop
         self._channels: list[_Channel] = []
         self._departing: deque[_Departing] = deque()
@@ -156,6 +156,10 @@ class Gateways:
         self._room_look = self._loop.call_later(ROOM_SOON if idle else ROOM_SECONDS, self._look_for_room)
 
     def _look_for_room(self) -> None:
+        for channel in tuple(self._channels):
+            # Nobody watches it now, and it holds a descriptor.
+            if _is_abandoned(channel.sock) and _is_empty(channel.sock):
+                self._drop(channel)
         if self._channels and not self._has_room(self._channels[0]):
             self._make_room()
             return
@@ -242,6 +246,7 @@ class Gateways:
         if channel.is_full:
             self._loop.remove_writer(channel.sock.fileno())
         channel.sock.close()
+        self._reserve.refill()
         self._loop.call_soon(self._send_departing)
 
     def _watch_deadline(self) -> None:
@@ -260,3 +265,11 @@ def _is_abandoned(sock: socket.socket) -> bool:
     poll = select.poll()
     poll.register(sock, 0)
     return any(event & select.POLLHUP for _, event in poll.poll(0))
+
+
+def _is_empty(sock: socket.socket) -> bool:
+    try:
+        return oldest_wait(sock, 0.0) is None
+    except ConnectionResetError:
+        # Said once, before what lies in it.
+        return False

@@ -250,7 +250,7 @@ class Worker:
             tally=self._tally,
             request_limit=spec.request_limit,
         )
-        self._gateways = self._traffic.gateways = Gateways(self._traffic)
+        self._gateways = self._traffic.gateways = Gateways(self._traffic, self._clients.reserve)
         waiting, self._waiting = self._waiting, []
         for fd in waiting:
             self._gateways.attach(fd)
