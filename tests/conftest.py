@@ -29,6 +29,7 @@ def pytest_collection() -> Generator[None, object, object]:
     try:
         return (yield)
     finally:
+        gc.freeze()
         gc.enable()
 
 
@@ -52,6 +53,13 @@ def postgres() -> Iterator[Postgres]:
     """A PostgreSQL for as long as the tests run; each takes a database of its own."""
     with Postgres() as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def _told_of_what_it_left_open() -> Iterator[None]:
+    """And not the test at which the collector happens to come by."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)
