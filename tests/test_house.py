@@ -61,7 +61,7 @@ def test_the_gateway_starts_with_next_to_nothing() -> None:
 def test_only_what_both_ends_must_agree_on_is_shared_with_the_inside() -> None:
     shared = {
         f"reconciler.inside.{name}"
-        for name in ("head", "passing", "output", "redaction", "disguises", "tally", "usage")
+        for name in ("head", "prefix", "passing", "output", "redaction", "disguises", "tally", "usage")
     }
     for module in MODULES:
         taken = {name for name in imports(module) if name.startswith("reconciler.inside")}

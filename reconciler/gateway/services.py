@@ -19,7 +19,8 @@ from reconciler.gateway.means import Means
 from reconciler.gateway.table import Live, Route, Table, Unready, WorkerAddress
 from reconciler.gateway.worker import Worker
 from reconciler.gateway.workers import Workers
-from reconciler.inside.head import Head, service_prefix
+from reconciler.inside.head import Head
+from reconciler.inside.prefix import service_prefix
 
 PARK_LIMIT: Final = 1024
 NEXT_MEETING: Final = 0.25

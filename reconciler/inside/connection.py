@@ -19,10 +19,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from .chunks import ChunkedBody, Malformed
 from .cookies import SESSION, without_sessions
 from .cycle import REQUEST_KEY, PrivateId
-from .head import Head, Refused, read_head, service_prefix
+from .head import Head, Refused, read_head
 from .held import ANSWERING, GONE, IDLE, LEAVING, LINGERING, READING
 from .output import REQUEST
 from .patience import Patient
+from .prefix import service_prefix
 from .upgrades import is_for_websocket, without_wish
 
 FOLLOWERS_LIMIT = 64 * 1024

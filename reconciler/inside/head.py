@@ -1,8 +1,8 @@
 """The strict check of a request's head, the same on both sides of a hand-over.
 
-The gateway routes by it and the worker asks it again before each further request on a connection, so the two can
-never disagree about where a request begins, where it ends and whom it is for. Whatever is open to two readings is
-refused rather than normalised: each of those readings is somebody's request smuggling.
+The gateway asks it before it routes and the worker before each further request on a connection, so the two can never
+disagree about where a request begins and where it ends. Whatever is open to two readings is refused rather than
+normalised: each of those readings is somebody's request smuggling.
 
 There are two readers. `_read_ordinary` is one regular expression for what browsers and programs send; whatever it
 does not match goes to `_read_carefully`, which is the specification, line by line, and can say what is wrong. A test
@@ -167,28 +167,28 @@ def _decide(
 
 def _only_once(seen: bytes | None, name: str) -> None:
     if seen is not None:
-        _bad(f"{name} is given more than once.")
+        bad(f"{name} is given more than once.")
 
 
 def _check_host(host: bytes | None, version10: bool) -> None:
     if host is None:
         if not version10:
-            _bad("Host is missing.")
+            bad("Host is missing.")
     elif len(host) > HOST_LIMIT or not _IS_HOST(host):
-        _bad("Host is not a host name with an optional port.")
+        bad("Host is not a host name with an optional port.")
 
 
 def _frame_body(head: Head, declared: bytes | None, coding: bytes | None) -> None:
     if coding is not None:
         if declared is not None:
-            _bad("Content-Length and Transfer-Encoding exclude each other.")
+            bad("Content-Length and Transfer-Encoding exclude each other.")
         if head.version10:
-            _bad("HTTP/1.0 knows no Transfer-Encoding.")
+            bad("HTTP/1.0 knows no Transfer-Encoding.")
         _check_coding(coding.lower())
         head.chunked = True
     elif declared is not None:
         if not _IS_LENGTH(declared) or int(declared) > BODY_LIMIT:
-            _bad("Content-Length is not a plain number.")
+            bad("Content-Length is not a plain number.")
         head.content_length = int(declared)
 
 
@@ -200,7 +200,7 @@ def _check_coding(coding: bytes) -> None:
         return
     if _IS_ANOTHER_CODING(coding) and coding.count(b"chunked") == 1:
         raise Refused(501, "not_implemented", "The only Transfer-Encoding understood is chunked.")
-    _bad("Transfer-Encoding is not chunked.")
+    bad("Transfer-Encoding is not chunked.")
 
 
 # --- the careful reader ---------------------------------------------------------------------------------------------
@@ -245,7 +245,7 @@ def _read_carefully(data: Bytes) -> Head | None:
         _read_request_line(lines[0])
         _read_fields(lines[1:])
         if unfinished[:1] in (b" ", b"\t"):
-            _bad("A field is folded over several lines.")
+            bad("A field is folded over several lines.")
     if len(window) > HEAD_LIMIT:
         raise Refused(431, "head_too_large", f"The head of the request is larger than {HEAD_LIMIT} bytes.")
     return None
@@ -253,15 +253,15 @@ def _read_carefully(data: Bytes) -> Head | None:
 
 def _check_bytes(text: bytes) -> None:
     if _LONE_LINE_END(text):
-        _bad("A line does not end with CR LF.")
+        bad("A line does not end with CR LF.")
     if _CONTROL(text):
-        _bad("The head holds a control character.")
+        bad("The head holds a control character.")
 
 
 def _check_unfinished_request_line(line: bytes) -> None:
     method, space, rest = line.partition(b" ")
     if len(method) > METHOD_LIMIT or (method and not _IS_METHOD(method)):
-        _bad("The method is not one of HTTP.")
+        bad("The method is not one of HTTP.")
     if space and len(rest.partition(b" ")[0]) > TARGET_LIMIT:
         _too_long()
 
@@ -279,11 +279,11 @@ def _read_request_line(line: bytes) -> tuple[bytes, bytes, bool]:
     method, _, rest = line.partition(b" ")
     target, space, version = rest.partition(b" ")
     if len(method) > METHOD_LIMIT or not _IS_METHOD(method):
-        _bad("The method is not one of HTTP.")
+        bad("The method is not one of HTTP.")
     if len(target) > TARGET_LIMIT:
         _too_long()
     if not space or not _IS_VERSION(version):
-        _bad("The request line is not method, target and version.")
+        bad("The request line is not method, target and version.")
     if version not in (b"HTTP/1.1", b"HTTP/1.0"):
         raise Refused(505, "version_not_supported", "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
     if method in (b"CONNECT", b"TRACE"):
@@ -294,20 +294,20 @@ def _read_request_line(line: bytes) -> tuple[bytes, bytes, bool]:
 
 def _check_target(method: bytes, target: bytes) -> None:
     if not _IS_TARGET(target):
-        _bad("The target holds a character that has to be percent-encoded.")
+        bad("The target holds a character that has to be percent-encoded.")
     if b"#" in target:
-        _bad("The target holds a fragment.")
+        bad("The target holds a fragment.")
     if target == b"*":
         if method != b"OPTIONS":
-            _bad("Only OPTIONS may ask about the whole server.")
+            bad("Only OPTIONS may ask about the whole server.")
     elif target[:1] != b"/" and not _ABSOLUTE(target):
-        _bad("The target is not a path.")
+        bad("The target is not a path.")
 
 
 def _check_authority(target: bytes, host: bytes | None) -> None:
     absolute = _ABSOLUTE(target)
     if absolute is None or host is None or absolute.group(1).lower() != host.lower():
-        _bad("The target names another authority than Host.")
+        bad("The target names another authority than Host.")
 
 
 def _path_of(target: bytes) -> bytes:
@@ -334,65 +334,15 @@ def _read_fields(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
 def _refuse_field(line: bytes) -> NoReturn:
     name, colon, _ = line.partition(b":")
     if line[:1] in (b" ", b"\t"):
-        _bad("A field is folded over several lines.")
+        bad("A field is folded over several lines.")
     if colon and name[-1:] in (b" ", b"\t"):
-        _bad("White space stands before the colon of a field.")
-    _bad("A field is not a name, a colon and a value.")
+        bad("White space stands before the colon of a field.")
+    bad("A field is not a name, a colon and a value.")
 
 
-def _bad(message: str) -> NoReturn:
+def bad(message: str) -> NoReturn:
     raise Refused(400, "bad_request", message)
 
 
 def _too_long() -> NoReturn:
     raise Refused(414, "uri_too_long", f"The target is longer than {TARGET_LIMIT} bytes.")
-
-
-# --- whose request it is --------------------------------------------------------------------------------------------
-
-_IS_PLAIN: Final = re.compile(rb"[A-Za-z0-9_~-]+").fullmatch
-_HAS_DISGUISE: Final = re.compile(rb"\\|%(?i:2f|5c|2e|00|0a|0d)").search
-_SEPARATOR: Final = re.compile(rb"/|\\|%(?i:2f|5c)").split
-_DOT: Final = re.compile(rb"%2[eE]").sub
-
-
-def service_prefix(path: bytes, mount: bytes) -> bytes | None:
-    """`/api/tasks` of `/api/tasks/7`: exact bytes, nothing decoded; None outside the mount.
-
-    Refuses a path that could mean another service to somebody who does decode or normalise it.
-    """
-    below = len(mount) + 1 if len(mount) > 1 else 1
-    if not path.startswith(mount) or path[below - 1 : below] != b"/":
-        _refuse_disguise(path, mount)
-        return None
-    end = path.find(b"/", below)
-    if end < 0:
-        end = len(path)
-    prefix = path[:end]
-    if not _IS_PLAIN(path[below:end]):
-        _refuse_disguise(path, mount)
-        return prefix if end > below else None
-    if b".." in path or b"%" in path or b"\\" in path:
-        _refuse_climbing(path[end:])
-    return prefix
-
-
-def _refuse_disguise(path: bytes, mount: bytes) -> None:
-    """Nothing up to the first segment below the mount may be written in two ways."""
-    segments = 1 + mount.strip(b"/").count(b"/") + 1 if mount.strip(b"/") else 1
-    routed = b"/".join(path.split(b"/", segments + 1)[: segments + 1])
-    if _HAS_DISGUISE(routed) or any(segment in (b".", b"..") for segment in routed.split(b"/")):
-        _bad("The path names its service in a disguised form.")
-
-
-def _refuse_climbing(rest: bytes) -> None:
-    """A path may not leave its service again, in any reading of dots, slashes and backslashes."""
-    depth = 0
-    for segment in _SEPARATOR(rest)[1:]:
-        name = _DOT(b".", segment.partition(b";")[0])
-        if name == b"..":
-            depth -= 1
-            if depth < 0:
-                _bad("The path climbs out of its service.")
-        elif name not in (b"", b"."):
-            depth += 1

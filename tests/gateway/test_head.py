@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.inside import head as module
-from reconciler.inside.head import TARGET_LIMIT, Head, Refused, read_head, service_prefix
+from reconciler.inside.head import TARGET_LIMIT, Head, Refused, read_head
+from reconciler.inside.prefix import service_prefix
 from tests.gateway.heads import ACCEPTED, BAD, REFUSED
 
 
