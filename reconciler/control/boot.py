@@ -26,9 +26,9 @@ from reconciler.store.rows import Phase, ReleaseRow, WorkerRow
 from reconciler.store.unusable import StoreUnusable
 from reconciler.worker.engine import LocalEngine
 from reconciler.worker.forked import Forked, start_time
-from reconciler.worker.process import Worker
 from reconciler.worker.processes import end_process, names_release
 from reconciler.worker.spec import ReleaseSpec, WorkerSockets
+from reconciler.worker.worker import Worker
 from reconciler.worker.zygote import Zygote
 from reconciler.worker.zygotes import Zygotes
 

@@ -53,9 +53,9 @@ from reconciler.model.status import (
 from reconciler.model.verdict import Report
 from reconciler.source.followed import Source
 from reconciler.store.journal import Journal
-from reconciler.worker.process import Worker
 from reconciler.worker.processes import Process
 from reconciler.worker.served import NOTHING
+from reconciler.worker.worker import Worker
 
 
 class Overview:

@@ -28,8 +28,8 @@ from reconciler.store.releases import PAST_KEPT
 from reconciler.store.rows import Phase
 from reconciler.store.unusable import StoreUnusable
 from reconciler.worker.crew import CRASH_WINDOW, Crew, trouble_of
-from reconciler.worker.process import Worker
 from reconciler.worker.processes import Process, process_crash_loop
+from reconciler.worker.worker import Worker
 
 log = logging.getLogger(__name__)
 

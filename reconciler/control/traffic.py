@@ -11,7 +11,7 @@ from reconciler.gateway.client import GatewayClient
 from reconciler.gateway.table import Live, Route, Table, Unready, WorkerAddress
 from reconciler.model.names import ServiceName
 from reconciler.worker.crew import Crew
-from reconciler.worker.process import Worker
+from reconciler.worker.worker import Worker
 
 STARTING = "starting"
 FEW = 50

@@ -18,10 +18,10 @@ from reconciler.model.names import WorkerId
 from reconciler.model.watch import Answers
 from reconciler.worker.exit import Exit
 from reconciler.worker.means import Means
-from reconciler.worker.process import Worker
 from reconciler.worker.processes import Processes, check_commands
 from reconciler.worker.slot import take_turn
 from reconciler.worker.spec import ReleaseSpec, WorkerSockets
+from reconciler.worker.worker import Worker
 
 log = logging.getLogger(__name__)
 

@@ -26,8 +26,8 @@ from reconciler.model.watch import Answers
 from reconciler.store.journal import Journal
 from reconciler.worker.crew import Crew
 from reconciler.worker.means import Means
-from reconciler.worker.process import Worker
 from reconciler.worker.spec import Limits, ReleaseSpec, WorkerSockets
+from reconciler.worker.worker import Worker
 from tests.store.journals import ON_THE_WAY, code, in_journal
 
 TASKS = ServiceName("tasks")

@@ -12,11 +12,11 @@ import pytest
 
 from reconciler.model.failure import Stalled, Wait
 from reconciler.model.names import ReleaseId, WorkerId
-from reconciler.worker import process
+from reconciler.worker import worker as workers
 from reconciler.worker.crew import CRASH_WINDOW, CRASHES, Crew
 from reconciler.worker.forked import Forked, start_time
-from reconciler.worker.process import Worker
 from reconciler.worker.spec import WorkerSockets
+from reconciler.worker.worker import Worker
 from tests.end_to_end.processes import name_of
 from tests.inside.stage import paused
 from tests.waiting import until
@@ -97,8 +97,8 @@ def test_a_worker_that_dies_is_replaced_although_nothing_can_be_written() -> Non
 
 
 def test_a_worker_that_ignores_the_end_of_its_drain_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "GRACE", 0.2)
-    monkeypatch.setattr(process, "EXIT_KNOWN_WITHIN", 30.0)
+    monkeypatch.setattr(workers, "GRACE", 0.2)
+    monkeypatch.setattr(workers, "EXIT_KNOWN_WITHIN", 30.0)
     deaf = (
         "import contextlib, signal, time\n"
         "from fastapi import FastAPI\n"
@@ -205,7 +205,7 @@ time.sleep(600)
 
 @pytest.mark.parametrize("said", ['{"op":"state","state":"stopped","cut":[1]}', '{"op":"stats","requests":[]}', "[]"])
 def test_a_worker_that_says_odd_things_is_ended(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reconciler.worker.process.FAREWELL", 0.1)
+    monkeypatch.setattr("reconciler.worker.worker.FAREWELL", 0.1)
 
     async def scenario(place: Place) -> None:
         sockets = WorkerSockets.fresh(place.run)

@@ -13,11 +13,13 @@ from unittest.mock import create_autospec
 import pytest
 
 from reconciler.model.names import ReleaseId, WorkerId
-from reconciler.worker import lines, process
+from reconciler.worker import lines
+from reconciler.worker import worker as workers
+from reconciler.worker.calls import UNCLAIMED
 from reconciler.worker.forked import start_time
 from reconciler.worker.lines import MOST_SAID, SHORT, Lines, Patience
-from reconciler.worker.process import UNCLAIMED, Worker
 from reconciler.worker.spec import WorkerSockets
+from reconciler.worker.worker import Worker
 from tests.waiting import until
 
 Speak = Callable[[asyncio.StreamWriter], None]
@@ -95,7 +97,7 @@ def test_what_a_worker_said_last_is_heard_whatever_is_being_said_to_it(unread: i
 
 def test_a_worker_that_talks_without_end_is_cut_off_and_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "SPELL", 3600.0)
-    monkeypatch.setattr(process, "FAREWELL", 0.1)
+    monkeypatch.setattr(workers, "FAREWELL", 0.1)
 
     async def scenario() -> None:
         async with talking(lambda writer: writer.write(b"{}\n" * (MOST_SAID + 1))) as (worker, body):
@@ -115,7 +117,7 @@ def test_what_nobody_asked_for_is_not_kept() -> None:
     async def scenario() -> None:
         async with talking(speak) as (worker, _):
             await until(lambda: worker.knows("999"), what="the last of them")
-            assert len(worker._called) == UNCLAIMED
+            assert len(worker.calls) == UNCLAIMED
             assert (await worker.called("999", 5)).state == "done"
             assert not worker.knows("999") and not worker.knows("0")
 

@@ -32,7 +32,7 @@ from reconciler.store.journal import Journal, Transaction
 from reconciler.store.rows import JobRow, RunRow
 from reconciler.store.runs import Settled
 from reconciler.store.unusable import StoreUnusable
-from reconciler.worker.process import Worker
+from reconciler.worker.worker import Worker
 
 log = logging.getLogger(__name__)
 

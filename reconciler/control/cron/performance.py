@@ -22,7 +22,7 @@ from reconciler.model.utf8 import decoded
 from reconciler.store.rows import RunRow
 from reconciler.suite.exchange import HOST, transport
 from reconciler.worker.crew import Crew
-from reconciler.worker.process import Worker
+from reconciler.worker.worker import Worker
 
 READY_WITHIN = 60.0
 LOOKED_EVERY = 0.02

@@ -22,8 +22,8 @@ from reconciler.model.names import ReleaseId, ServiceName
 from reconciler.model.status import Condition
 from reconciler.store.journal import Journal
 from reconciler.worker.engine import LocalEngine
-from reconciler.worker.process import Worker
 from reconciler.worker.served import NOTHING
+from reconciler.worker.worker import Worker
 
 GATEWAY_WITHIN = 1.0
 

@@ -22,6 +22,7 @@ from reconciler.model.problem import Problem
 from reconciler.model.run import Outcome, RunState
 from reconciler.model.status import WorkerState
 from reconciler.model.watch import Answers
+from reconciler.worker.calls import Calls
 from reconciler.worker.exit import Exit
 from reconciler.worker.forked import Forked
 from reconciler.worker.lines import Lines, Message, Patience
@@ -39,10 +40,6 @@ FAREWELL = 6.0
 """A worker hangs up before it runs what its service registered for the end; its own limit for that is shorter."""
 GRACE = 15.0
 """What a worker may take beyond its drain for its own shutdown, before it is killed."""
-
-
-UNCLAIMED = 50
-"""Outcomes of calls that nobody has asked for yet: as many as a worker tells to one that connects later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +71,10 @@ class Worker:
     modules: tuple[str, ...] = ()
     cut: Cut = Cut()
     failure: Failure | None = None
-    calling: frozenset[str] = frozenset()
-    """Runs that it was busy with when this control met it."""
+    calls: Calls = field(default_factory=Calls)
     in_hand: InHand = NOTHING
     """As it said last."""
     _hear: Callable[[Served], object] | None = None
-    _called: dict[str, "asyncio.Future[Outcome]"] = field(default_factory=dict)
     _leaving: bool = False
     """It was asked to finish what it began."""
     _heard: bool = False
@@ -184,11 +179,11 @@ class Worker:
 
     def knows(self, run: str) -> bool:
         """Whether a call is under way here, or came to its end while nobody listened."""
-        return run in self.calling or run in self._called
+        return run in self.calls
 
     async def called(self, run: str, timeout: float) -> Outcome:
         """What became of a call, whoever asked for it."""
-        told = self._outcome(run)
+        told = self.calls.outcome(run)
         either: list[asyncio.Future[Any]] = [told, self._gone]
         try:
             await asyncio.wait(either, timeout=timeout + SAYS_WITHIN, return_when=asyncio.FIRST_COMPLETED)
@@ -198,17 +193,12 @@ class Worker:
                 return self._ended_in_a_call(self._gone.result())
             return Outcome(RunState.TIMED_OUT, f"it took longer than {timeout:g} s, and its worker does not answer")
         finally:
-            self._called.pop(run, None)
+            self.calls.forget(run)
 
     def _ended_in_a_call(self, end: Exit) -> Outcome:
         if self._leaving:
             return Outcome(RunState.INTERRUPTED, "its release had to go before it was done")
         return Outcome(RunState.FAILED, f"its worker {end}")
-
-    def _outcome(self, run: str) -> "asyncio.Future[Outcome]":
-        if run not in self._called:
-            self._called[run] = asyncio.get_running_loop().create_future()
-        return self._called[run]
 
     def retire(self, drain: float) -> Coroutine[Any, Any, Exit]:
         """Ask it, at once, to finish what it began and go; then wait: after the drain and its grace it is made to."""
@@ -306,18 +296,9 @@ class Worker:
                     # A bug of ours; the worker said nothing odd.
                     log.exception("a bug kept answers from being counted", extra={"worker": self.id})
             case "calls":
-                self.calling = frozenset(map(str, message.get("running", ())))
+                self.calls.are_running(message)
             case "called":
-                outcome = self._outcome(str(message["run"]))
-                if not outcome.done():
-                    outcome.set_result(_outcome_of(message))
-                self._drop_unclaimed()
-
-    def _drop_unclaimed(self) -> None:
-        """Outcomes wait for somebody who asks, and not all of them were asked for."""
-        told = [run for run, outcome in self._called.items() if outcome.done()]
-        for run in told[:-UNCLAIMED]:
-            del self._called[run]
+                self.calls.ended(message)
 
     def _enter(self, message: Message) -> None:
         match message.get("state"):
@@ -332,11 +313,6 @@ class Worker:
             case "stopped":
                 cut = message.get("cut") or {}
                 self.cut = Cut(**{name: int(cut.get(name, 0)) for name in CUT})
-
-
-def _outcome_of(message: Message) -> Outcome:
-    detail = message.get("detail")
-    return Outcome(RunState(message["state"]), str(message.get("message", "")), str(detail) if detail else None)
 
 
 async def _exit_of(zygote: Zygote | None, worker: WorkerId) -> Exit:
