@@ -109,34 +109,51 @@ class Server:
             connection.close()
 
     def _refusal(self, response: http.client.HTTPResponse) -> Exception:
-        said = _detail(response.read(65536)) or response.reason
+        told = _detail(response.read(65536))
         if response.status == 401:
             return Misconfigured(
                 f"the server at {self.url} does not know this token; set RECONCILER_TOKEN, or --data to its data folder"
             )
         if response.status < 500 and response.status != 429:
-            return Misconfigured(said)
-        return Unreachable(f"the server at {self.url} could not answer: {said}")
+            return Misconfigured(told) if told else Unreachable(_stranger(self.url, response))
+        return Unreachable(f"the server at {self.url} could not answer: {told or response.reason}")
 
 
 def find(data: Path) -> Server:
-    url, token = os.environ.get("RECONCILER_URL"), os.environ.get("RECONCILER_TOKEN")
+    url, token = os.environ.get("RECONCILER_URL"), os.environ.get("RECONCILER_TOKEN", "").strip()
+    if not token.isascii() or not token.isprintable():
+        raise Misconfigured("RECONCILER_TOKEN holds characters that no token has; set it to the token alone")
     if url and not token:
         raise Misconfigured("RECONCILER_URL is set, but RECONCILER_TOKEN is not")
     if url and token:
-        if urlsplit(url).scheme not in ("http", "https"):
-            raise Misconfigured("RECONCILER_URL must begin with http:// or https://")
+        if not _is_address(url):
+            raise Misconfigured(f"RECONCILER_URL {url!r} is no address; write http://HOST:PORT or https://HOST")
         return Server(url, token)
     address = read_address(data)
-    token = token or read_admin_token(data)
-    if address is None or token is None:
+    kept = token or read_admin_token(data)
+    if address is None or kept is None:
         raise Unreachable(f"no server runs with the data folder {data}; name it with --data, or set RECONCILER_URL")
-    return Server(address.control, token)
+    return Server(address.control, kept)
 
 
 def segment(name: str) -> str:
     """A name as one segment of a path, whatever it holds."""
     return quote(name, safe="")
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _stranger(url: str, response: http.client.HTTPResponse) -> str:
+    return (
+        f"what answers at {url} is not the control plane ({response.status} {response.reason}); "
+        "name its --control-port, not the services' --port"
+    )
 
 
 def _encode(query: Mapping[str, Query]) -> str:
@@ -157,8 +174,9 @@ def _decode(text: bytes, url: str) -> Any:
 
 def _detail(text: bytes) -> str | None:
     try:
-        return str(json.loads(text)["detail"])
-    except (ValueError, KeyError, TypeError):
+        problem = json.loads(text)
+        return str(problem.get("detail") or problem["title"])
+    except (ValueError, KeyError, AttributeError):
         return None
 
 

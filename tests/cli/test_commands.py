@@ -258,6 +258,25 @@ def test_the_environment_names_another_server(running: Running, data: Path, tmp_
     assert done.returncode == 0
 
 
+@pytest.mark.parametrize("url", ["127.0.0.1:8001", "http://127.0.0.1:abc", "http://[::1", "http://", "ftp://x/"])
+def test_an_address_that_is_none_is_one_line_and_2(url: str) -> None:
+    done = reconciler("status", RECONCILER_URL=url, RECONCILER_TOKEN=TOKEN)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"reconciler: RECONCILER_URL {url!r} is no address; write http://HOST:PORT or https://HOST\n"
+
+
+def test_the_line_break_behind_a_token_is_not_part_of_it(running: Running, data: Path) -> None:
+    assert reconciler("status", RECONCILER_URL=running.url, RECONCILER_TOKEN=f"{TOKEN}\n").returncode == 0
+
+
+@pytest.mark.parametrize("token", ["rcl_€", "rcl_a\nrcl_b"])
+def test_a_token_that_cannot_be_sent_is_one_line_and_2_and_not_shown(running: Running, token: str) -> None:
+    done = reconciler("status", RECONCILER_URL=running.url, RECONCILER_TOKEN=token)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+    assert "RECONCILER_TOKEN" in done.stderr
+    assert "rcl_" not in done.stderr
+
+
 def test_a_token_from_a_folder_is_not_sent_to_an_address_from_elsewhere(data: Path) -> None:
     done = reconciler("status", "--data", str(data), RECONCILER_URL="http://127.0.0.1:1")
     assert (done.returncode, done.stderr) == (2, "reconciler: RECONCILER_URL is set, but RECONCILER_TOKEN is not\n")
@@ -279,6 +298,7 @@ def test_no_server_is_one_line_and_3(tmp_path: Path, command: list[str]) -> None
         b"SSH-2.0-OpenSSH\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
         b"HTTP/1.1 502 Bad Gateway\r\n\r\n",
+        b'HTTP/1.1 404 Not Found\r\nContent-Length: 33\r\n\r\n{"error": {"code": "not_found"}} ',
     ],
 )
 def test_what_is_no_reconciler_is_one_line_and_3(tmp_path: Path, answer: bytes | None) -> None:
