@@ -17,7 +17,7 @@ def glance(platform: dict[str, Any], services: Sequence[Service], screen: Screen
         *(line for parts in _platform(platform) for line in flowed(parts, screen)),
         "",
         *table([_row(service) for service in services], screen, spare=SPARE),
-        *(line for parts in _advice(services) for line in ("", *flowed(parts, screen))),
+        *(line for parts in advice(_bad(services)) for line in ("", *flowed(parts, screen))),
     ]
 
 
@@ -26,7 +26,7 @@ def _platform(platform: dict[str, Any]) -> Iterator[Sequence[Cell]]:
     yield (
         Cell(short(platform["revision_applied"]), "bold"),
         Cell(safe(source["url"])),
-        Cell(f"{platform['services']} services"),
+        Cell("1 service" if platform["services"] == 1 else f"{platform['services']} services"),
         *(Cell(f"{count} {safe(name)}", "dim") for name, count in sorted(platform["counts"].items()) if count),
     )
     if platform["revision_attempted"] != platform["revision_applied"]:
@@ -65,9 +65,12 @@ def _row(service: Service) -> Sequence[Cell]:
     )
 
 
-def _advice(services: Sequence[Service]) -> Iterator[Sequence[Cell]]:
-    """What to do about it."""
-    bad = [service["name"] for service in services if not is_good(service)]
+def _bad(services: Sequence[Service]) -> list[str]:
+    return [service["name"] for service in services if not is_good(service)]
+
+
+def advice(bad: Sequence[str]) -> Iterator[Sequence[Cell]]:
+    """What to do about services that are not good."""
     if bad:
         count = "1 service is" if len(bad) == 1 else f"{len(bad)} services are"
         yield Cell(f"{count} not good:"), Cell(f"reconciler status {safe(bad[0])}", "bold"), Cell("says more")

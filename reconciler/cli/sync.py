@@ -1,13 +1,15 @@
 """`reconciler sync`: look at the repository now, not at the next poll."""
 
+import sys
 import time
 from typing import Annotated, Any
 
 import typer
 
+from reconciler.cli.glance import advice
 from reconciler.cli.server import DATA, DataOption, Server, find, segment
-from reconciler.cli.table import Cell, say_table
-from reconciler.cli.terminal import paint, safe, say, short
+from reconciler.cli.table import Cell, flowed, say_table
+from reconciler.cli.terminal import Screen, safe, say, short
 
 LOOK_EVERY = 0.1
 OUTCOMES = {"done": ("✓", "green"), "failed": ("✗", "red"), "superseded": ("-", "dim"), "pending": ("…", "blue")}
@@ -26,13 +28,13 @@ def sync(
     server = find(data)
     requested = server.post("/v1/sync", retry=retry)
     if not wait:
-        say(f"{safe(requested['id'])} {safe(requested['state'])}")
+        say(f"sync {safe(requested['id'])} {safe(requested['state'])}")
         return
     finished = _wait(server, requested)
     _say(finished)
     behind = _what_stayed_behind(server, finished)
     if behind:
-        say(behind)
+        _say_flowed(Cell(f"✗ {behind}", "red"))
     raise typer.Exit(0 if _is_good(finished) and not behind else 1)
 
 
@@ -62,7 +64,14 @@ def _say(sync: dict[str, Any]) -> None:
     counted = {"kept": sync["kept"], "held": held, "changed": len(rows) - held}
     counts = ", ".join(f"{count} {what}" for what, count in counted.items() if count or what == "changed")
     message = f": {safe(sync['message'])}" if sync["message"] else ""
-    say(f"{paint(mark, colour)} {short(sync['revision'])}  {counts}, {safe(sync['state'])}{message}")
+    _say_flowed(Cell(f"{mark} {short(sync['revision'])}", colour), Cell(f"{counts}, {safe(sync['state'])}{message}"))
+    for parts in advice([action["service"] for action in sync["actions"] if action["outcome"] == "failed"]):
+        _say_flowed(*parts)
+
+
+def _say_flowed(*parts: Cell) -> None:
+    for line in flowed(parts, Screen.of(sys.stdout)):
+        say(line)
 
 
 def _what_stayed_behind(server: Server, sync: dict[str, Any]) -> str:
@@ -72,8 +81,7 @@ def _what_stayed_behind(server: Server, sync: dict[str, Any]) -> str:
     if not _is_good(sync) or sync["revision"] != attempted or attempted == applied:
         return ""
     since = f"what all follow is {short(applied)}" if applied else "nothing is followed by all yet"
-    mark = paint("✗", "red")
-    return f"{mark} {short(attempted)} is not applied everywhere, {since}: `reconciler status` says what failed before"
+    return f"{short(attempted)} is not applied everywhere, {since}: `reconciler status` says what failed before"
 
 
 def _is_good(sync: dict[str, Any]) -> bool:

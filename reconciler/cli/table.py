@@ -19,6 +19,8 @@ BELOW = "   "
 LONG_ENOUGH, NARROWEST_COLUMN = 32, 6
 MOST_BELOW = 3
 """Lines."""
+MOST_FLOWED = 5
+"""Lines of one part: a remedy that stands at its end is there also where the screen is narrow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +63,13 @@ def flowed(parts: Iterable[Cell], screen: Screen) -> Iterator[str]:
     """One after the other, on as many lines as that takes."""
     line, used = "", 0
     for part in parts:
-        text = part.text if screen.columns is None else cut(part.text, screen.columns)
-        if line and screen.columns is not None and used + len(GAP) + width(text) > screen.columns:
-            yield line
-            line, used = "", 0
-        line += (GAP if line else "") + screen.paint(text, part.colour)
-        used += (len(GAP) if used else 0) + width(text)
+        texts = [part.text] if screen.columns is None else wrapped(part.text, screen.columns, MOST_FLOWED)
+        for text in texts:
+            if line and screen.columns is not None and used + len(GAP) + width(text) > screen.columns:
+                yield line
+                line, used = "", 0
+            line += (GAP if line else "") + screen.paint(text, part.colour)
+            used += (len(GAP) if used else 0) + width(text)
     if line:
         yield line
 

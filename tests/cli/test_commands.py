@@ -84,6 +84,11 @@ def test_status_is_1_when_the_source_cannot_be_reached(platform: Still, data: Pa
     assert "✗ SourceUnavailable: The repository cannot be reached." in done.stdout
 
 
+def test_a_single_service_is_counted_as_one(platform: Still, data: Path) -> None:
+    del platform.all["notes"]
+    assert "  1 service  1 Ready\n" in reconciler("status", "--data", str(data)).stdout
+
+
 def test_a_suspended_service_is_somebodys_wish(platform: Still, data: Path) -> None:
     platform.all["tasks"] = service("tasks", condition("Ready", "False", "Live"), condition("Suspended"))
     done = reconciler("status", "--data", str(data))
@@ -181,7 +186,7 @@ def test_what_comes_from_services_moves_no_cursor(platform: Still, data: Path) -
 
 def test_sync_answers_at_once(platform: Still, data: Path) -> None:
     done = reconciler("sync", "--retry", "--data", str(data))
-    assert (done.returncode, done.stdout) == (0, "4 waiting\n")
+    assert (done.returncode, done.stdout) == (0, "sync 4 waiting\n")
     assert platform.asked == [("person", "admin", True)]
 
 
@@ -206,6 +211,7 @@ def test_sync_wait_tells_what_became_of_it(
     assert done.returncode == code, done
     assert "3 kept" in done.stdout
     assert ("replace  tasks  code changed" in done.stdout) is (outcome is not None)
+    assert ("1 service is not good:  reconciler status tasks  says more" in done.stdout) is (outcome == "failed")
 
 
 def test_sync_wait_goes_on_with_the_one_that_took_its_place(platform: Still, data: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.moments import lasted
-from reconciler.cli.table import Cell, blocks, cut, folded, table, width, wrapped
+from reconciler.cli.table import Cell, blocks, cut, flowed, folded, table, width, wrapped
 from reconciler.cli.terminal import Screen
 from tests.api.platform import Still
 from tests.api.statuses import condition, failing, service
@@ -100,6 +100,13 @@ def test_a_screen_loses_what_it_can_spare_and_then_goes_on_below() -> None:
     assert table(ROWS, Screen(26), spare=(3,)) == ["✓  tasks  spare  a message", "✗  board  more"]
     assert blocks(ROWS, Screen(20), spare=(3,)) == [["✓  tasks  spare", "   a message"], ["✗  board  more"]]
     assert blocks(ROWS, Screen(12), spare=(3,)) == [["✓  tasks", "   a message"], ["✗  board"]]
+
+
+def test_what_is_too_long_for_a_line_goes_on_in_the_next() -> None:
+    parts = [Cell("one two three"), Cell("four"), Cell("five")]
+    assert list(flowed(parts, Screen(9))) == ["one two", "three", "four", "five"]
+    assert list(flowed(parts, Screen(20))) == ["one two three  four", "five"]
+    assert list(flowed([Cell("x" * 60)], Screen(10))) == [*["x" * 10] * 4, "x" * 9 + "…"]
 
 
 def test_words_are_kept_together_and_letters_counted_as_they_are_wide() -> None:
