@@ -135,7 +135,7 @@ class Lane:
 
     # What a sync asks for
 
-    def keep(self, revision: str) -> None:
+    def keep(self, revision: str, sync: SyncId) -> None:
         """What serves is what git asks for."""
         self._abandon()
         account = self.account
@@ -146,23 +146,31 @@ class Lane:
         self._end_hold()
         if self.stage.live is None or not self.stage.live.crew.in_trouble:
             if account.trouble is not None:
+                account.sync = sync
                 account.happened(Kind.SERVICE_RECOVERED, "git asks for what serves")
             account.trouble = None
         account.tell()
 
     def hold(
-        self, revision: str, failure: Failure | None, *, suspended: bool = False, look_again: bool = False
+        self,
+        revision: str,
+        failure: Failure | None,
+        sync: SyncId,
+        *,
+        suspended: bool = False,
+        look_again: bool = False,
     ) -> None:
         """Leave things as they are, and say why. `look_again`: it may pass without a commit."""
         self._abandon()
         account = self.account
-        account.attempted = revision
+        account.attempted, account.sync = revision, sync
         account.suspended = suspended
         if failure is not None:
             failure = self._shop.gate.veil.failure(failure)
             if not suspended and (account.trouble is None or account.trouble.message != failure.message):
                 told = f"{failure.reason}: {failure.message}"
                 account.happened(Kind.SERVICE_HELD, told, data={"reason": failure.reason})
+                self._warn(failure)
         account.trouble = None if suspended else failure or account.trouble
         account.tell()
         if failure is not None and look_again:
@@ -187,8 +195,9 @@ class Lane:
         self.account.word = word
         self.account.tell()
 
-    def remove(self) -> Work:
+    def remove(self, sync: SyncId) -> Work:
         self._aim = None
+        self.account.sync = sync
         self._asked_to_leave = True
         return self._begin(self._leave, self._could_not_leave)
 
@@ -231,6 +240,11 @@ class Lane:
     def _about(self, **facts: str) -> dict[str, str | None]:
         """What stands beside a line of the log."""
         return {"service": self.name, "sync": self.account.sync, **facts}
+
+    def _warn(self, failure: Failure) -> None:
+        place = next((problem.place for problem in failure.problems if problem.file), None)
+        where = {} if place is None or place in failure.message else {"at": place}
+        log.warning(failure.message, extra=self._about(reason=failure.reason, **where))
 
     # The work itself
 
@@ -395,7 +409,7 @@ class Lane:
             self.account.failed[wanted.ingredients.digest] = failure
         elif failure.reason is not Reason.SUPERSEDED:
             self._try_again(failure)
-        log.warning(failure.message, extra=self._about(reason=failure.reason))
+        self._warn(failure)
         message = f"{failure.reason}: {failure.message}"
         told = {"reason": failure.reason, "problems": [asdict(one) for one in failure.problems[:PROBLEMS_TOLD]]}
         self.account.happened(Kind.RELEASE_FAILED, message, self.account.candidate, data=told)
@@ -405,7 +419,7 @@ class Lane:
     def _could_not_leave(self, failure: Failure) -> Outcome:
         self.account.trouble = failure
         self._try_again(failure)
-        log.warning(failure.message, extra=self._about(reason=failure.reason))
+        self._warn(failure)
         return Outcome("failed", failure)
 
     def _try_again(self, failure: Failure) -> None:

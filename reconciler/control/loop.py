@@ -165,16 +165,16 @@ class Loop:
             return None
         wish, revision = reading.wishes.get(action.service), str(reading.revision)
         if action.verb is Verb.REMOVE:
-            return lane.remove()
+            return lane.remove(request.sync)
         begins = action.verb in (Verb.START, Verb.REPLACE) and lane.account.word.suspended is None
         if begins and isinstance(wish, Wanted):
             return self._begin(lane, wish, reading, request, work)
         if action.verb is Verb.KEEP:
-            lane.keep(revision)
+            lane.keep(revision, request.sync)
         else:
             suspended = isinstance(wish, Wanted) and wish.manifest.suspend
-            could_not_be_read = isinstance(wish, Unfit) and isinstance(wish.failure, Wait)
-            lane.hold(revision, _why_held(lane, wish), suspended=suspended, look_again=could_not_be_read)
+            again = isinstance(wish, Unfit) and isinstance(wish.failure, Wait)
+            lane.hold(revision, _why_held(lane, wish), request.sync, suspended=suspended, look_again=again)
             if wish is not None:
                 lane.stage.move_soon(wish.prefix)
         self._fleet.settle(lane)
@@ -190,7 +190,7 @@ class Loop:
             (name for name in needed if name not in work and not self._fleet.follows_git(name, reading)), None
         )
         if missing is not None:
-            lane.hold(str(reading.revision), dependency_not_ready(missing))
+            lane.hold(str(reading.revision), dependency_not_ready(missing), request.sync)
             return None
         after = [(name, work[name]) for name in needed if name in work]
         open_tree = partial(self._mirror.tree, reading.revision.sha)

@@ -105,7 +105,7 @@ def test_nothing_of_a_service_has_settled_before_all_of_it_was_put_away(tmp_path
         await until(lambda: lane.at_work == ["tasks-a"], what="the first")
         second = lane.ask("b")
         await turns()
-        lane.hold("c", None)
+        lane.hold("c", None, SyncId("2"))
         await asyncio.wait([second])
         settling = asyncio.create_task(lane.settle())
         await turns()

@@ -90,6 +90,28 @@ def test_the_platform_says_what_it_did_in_the_same_words(shared: Platform) -> No
     assert not any("sign-in" in line["message"] for line in everything), "a way in is not kept"
 
 
+def test_what_a_sync_holds_takes_up_again_and_removes_is_told_under_its_number(shared: Platform) -> None:
+    shared.deploy(service("moody"))
+    held = shared.deploy(service("moody", manifest="requirments: [six]\n"))["id"]
+    failed = shared.deploy(service("moody", also="import does_not_exist\n"))["id"]
+    mended = shared.deploy(service("moody"))["id"]
+    removed = shared.deploy(dict.fromkeys(service("moody")))["id"]
+    events = shared.control.get("/v1/events/newest", params={"limit": 100}).json()["items"]
+    assert [(event["kind"], event["sync"]) for event in events if event["service"] == "moody"][1:] == [
+        ("ServiceHeld", held),
+        ("ReleaseFailed", failed),
+        ("ServiceRecovered", mended),
+        ("ServiceRemoved", removed),
+    ]
+    (line,) = (json.loads(line) for line in logs(shared, "--sync", held, "--json").splitlines())
+    assert line["level"] == "WARNING"
+    assert line["message"].startswith("services/moody/service.yaml:2:1: there is no field `requirments`")
+    said = logs(shared, "--sync", failed, "--level", "warning")
+    assert "No module named 'does_not_exist'" in said
+    assert "at=services/moody/router.py:" in said
+    assert "removed" in logs(shared, "--sync", removed)
+
+
 def test_a_request_to_the_control_plane_is_named_by_its_client_or_gets_a_name(shared: Platform) -> None:
     named = shared.control.get("/v1/status", headers={"X-Request-Id": "asked-1"})
     assert named.headers["x-request-id"] == "asked-1"
