@@ -28,6 +28,8 @@ class Account:
         self.sync: SyncId | None = None
         """The one that asked last for something."""
         self.serving: str | None = None
+        self.down = False
+        """Whoever should serve keeps ending, and is not there at the moment."""
         self.syncing: str | None = None
         self.trouble: Failure | None = memory.trouble
         self.suspended = False
@@ -54,7 +56,9 @@ class Account:
 
     def tell(self) -> None:
         """Say anew how the service stands, from the facts as they are now."""
-        standing = Standing(self.serving, self.syncing, self.trouble, self.suspended, self.rolled_back, self.word)
+        standing = Standing(
+            self.serving, self.syncing, self.trouble, self.suspended, self.rolled_back, self.word, self.down
+        )
         self.conditions = conditions(standing, self.conditions, datetime.now(UTC))
         lasting = _lasting(self.conditions)
         if lasting != self._kept and not self.gone and _is_known(self.conditions):

@@ -229,7 +229,7 @@ class Stage:
         self._traffic.drained(new.crew.workers)
         self._attend(new)
         new.crew.take_over()
-        self._account.serving = str(new)
+        self._account.serving, self._account.down = str(new), False
         before, self.prefix = self.prefix, new.recipe.prefix
         await self._traffic.point(self.prefix, new.crew)
         if before != self.prefix:
@@ -314,13 +314,14 @@ class Stage:
         if crew.crashes:
             self._crashed.set()
         self._tell_soon(self._follow(crew))
+        self._account.down = _is_down(crew)
         self._account.tell()
 
     async def _follow(self, crew: Crew) -> None:
         """Tell the gateway how the crew is by now; another may have got the traffic in the same turn of the loop."""
         if self.live is None or self.live.crew is not crew:
             return
-        if crew.crash_looping and not crew.ready:
+        if _is_down(crew):
             name = self._account.name
             await self._traffic.refuse(self.prefix, name, "crash_loop", f"{name} keeps crashing")
         else:
@@ -329,7 +330,7 @@ class Stage:
     def _crew_in_trouble(self, crew: Crew) -> None:
         if crew.crash_looping and self._looping is not crew:
             self._looping = crew
-            self._account.happened(Kind.CRASH_LOOPED, trouble_of(crew).message, crew.spec.release)
+            self._crash_looped(trouble_of(crew), crew)
         self._account.trouble = self._crew_trouble = trouble_of(crew)
         asyncio.get_running_loop().call_later(CRASH_WINDOW, self._calm_again, crew)
         self._account.tell()
@@ -337,9 +338,14 @@ class Stage:
     def _process_crash_looped(self, crew: Crew, process: Process) -> None:
         trouble = process_crash_loop(crew.spec.release, process)
         if self._account.trouble is None or self._account.trouble.reason is not Reason.CRASH_LOOP:
-            self._account.happened(Kind.CRASH_LOOPED, trouble.message, crew.spec.release)
+            self._crash_looped(trouble, crew)
         self._account.trouble = trouble
         self._account.tell()
+
+    def _crash_looped(self, trouble: Failure, crew: Crew) -> None:
+        self._account.happened(Kind.CRASH_LOOPED, trouble.message, crew.spec.release)
+        about = {"service": self._account.name, "release": crew.spec.release, "reason": trouble.reason}
+        log.warning(trouble.message, extra=about)
 
     def _calm_again(self, crew: Crew) -> None:
         """A crew that has stopped crashing is well again; nobody has to say so."""
@@ -385,6 +391,10 @@ def given_back(bad: Live, good: Live) -> dict[str, Any]:
         "from": {"release": bad.release, "revision": bad.recipe.revision},
         "to": {"release": good.release, "revision": good.recipe.revision},
     }
+
+
+def _is_down(crew: Crew) -> bool:
+    return crew.crash_looping and not crew.ready
 
 
 def _ignore(crew: Crew) -> None:

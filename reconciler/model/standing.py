@@ -18,6 +18,7 @@ PROGRESSING = "Progressing"
 SUSPENDED = "Suspended"
 REQUESTED = "Requested"
 PASSED_BY = "Syncs pass this service by until it is resumed."
+DOWN = "is started again, later and later; until it runs, requests get 503"
 HELD = "It stays so until there is a new digest, or it is resumed."
 
 
@@ -33,6 +34,8 @@ class Standing:
     rolled_back: str | None = None
     """Why the previous release took the traffic back by itself."""
     word: Word = SILENT
+    down: bool = False
+    """None of the workers of what serves is there, and the next one is waited for."""
 
 
 def conditions(standing: Standing, before: Iterable[Condition], now: datetime) -> tuple[Condition, ...]:
@@ -78,7 +81,7 @@ def _ready(standing: Standing, now: datetime) -> Condition:
 def _troubled(
     kind: ConditionType, status: Literal["True", "False"], standing: Standing, trouble: Failure, now: datetime
 ) -> Condition:
-    remains = f" {standing.serving} still serves." if standing.serving else ""
+    remains = f" {standing.serving} {DOWN if standing.down else 'still serves'}." if standing.serving else ""
     place = next((problem for problem in trouble.problems if problem.file), None)
     return Condition(
         type=kind,

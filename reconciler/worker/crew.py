@@ -274,6 +274,8 @@ class Crew:
 
     def _lost(self, worker: Worker, end: Exit) -> None:
         self.last_exit = end
+        about = {"service": self.spec.service, "release": self.spec.release, "worker": worker.id}
+        log.warning("a worker is lost", extra={**about, "how": str(end)})
         self._ledger.gone(worker.id, end)
         self.workers.remove(worker)
         self._count_crash()

@@ -24,7 +24,7 @@ from reconciler.gateway.client import SOCKET_NAME
 from reconciler.model.names import EnvironmentId, ReleaseId, ServiceName, WorkerId
 from reconciler.model.watch import Answers
 from reconciler.store.journal import Journal
-from reconciler.worker.crew import Crew
+from reconciler.worker.crew import CRASHES, Crew
 from reconciler.worker.means import Means
 from reconciler.worker.spec import Limits, ReleaseSpec, WorkerSockets
 from reconciler.worker.worker import Worker
@@ -59,6 +59,16 @@ class Picture(Crew):
     def dies(self) -> None:
         """Its worker, and another takes the place."""
         self.crashes.append(0.0)
+        self.on_change(self)
+
+    def keeps_dying(self) -> None:
+        """Its worker, and all that took the place; the next one has to wait."""
+        self.workers.clear()
+        for _ in range(CRASHES):
+            self._count_crash()
+
+    def is_back(self) -> None:
+        self.workers = [Worker(WorkerId(f"{self.spec.release}.9"), self.spec.release, NOBODY, 0, "", state="ready")]
         self.on_change(self)
 
     def park(self) -> None:

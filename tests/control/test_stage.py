@@ -71,6 +71,24 @@ def test_a_removal_that_cannot_be_written_down_leaves_the_service_its_jobs(tmp_p
     on_stage(tmp_path, scenario)
 
 
+def test_what_keeps_dying_is_not_said_to_serve_until_it_is_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario(scene: Scene) -> None:
+        crew = scene.crews[(await scene.serving()).release]
+        crew.keeps_dying()
+        await scene.told()
+        assert scene.gateway.at(PREFIX) == "crash_loop"
+        (ready,) = (each for each in scene.account.conditions if each.type == "Ready")
+        assert ready.message.endswith("is started again, later and later; until it runs, requests get 503.")
+        crew.is_back()
+        (ready,) = (each for each in scene.account.conditions if each.type == "Ready")
+        assert (ready.reason, ready.message[-13:]) == ("CrashLoop", "still serves.")
+
+    on_stage(tmp_path, scenario)
+    assert sum("times within 60 s" in line.message for line in caplog.records) == 1
+
+
 def test_a_service_that_never_served_is_refused_where_it_is_mounted_now_and_nowhere_else(tmp_path: Path) -> None:
     async def scenario(scene: Scene) -> None:
         await scene.stage.refuse(PREFIX, "failed", "tasks could not be started")

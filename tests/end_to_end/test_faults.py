@@ -108,6 +108,7 @@ def test_a_worker_that_dies_is_replaced(shared: Platform, how: str) -> None:
         shared.services.get(f"/api/{name}/crash", params={"how": how})
     eventually(lambda: shared.version(name) == "1", what="another worker")
     assert shared.worker(name) != first
+    assert any(name in line for line in shared.said().splitlines() if "a worker is lost" in line)
     assert shared.version("steady") == "1"
 
 
