@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -11,15 +10,13 @@ from io import StringIO
 from pathlib import Path
 from unittest.mock import patch
 
-import uvicorn
-
 from reconciler.api import Access, build
 from reconciler.cli import main
 from reconciler.data_folder import Address, write_whole
 from reconciler.listener import listen, url
 from tests.api.asking import TOKEN
 from tests.api.platform import Still
-from tests.waiting import until_sync
+from tests.serving import in_thread
 
 ROOT = Path(__file__).parent.parent.parent
 OURS = ("RECONCILER_", "NO_COLOR", "COLUMNS", "LINES")
@@ -73,24 +70,12 @@ def environment(**variables: str) -> dict[str, str]:
 @contextmanager
 def served(platform: Still, data: Path) -> Iterator[str]:
     """A data folder that names a server that runs."""
-    config = uvicorn.Config(
-        build(platform, Access(TOKEN, recognisers=[platform.keys])),
-        log_config=None,
-        lifespan="off",
-        timeout_graceful_shutdown=1,
-    )
-    server = uvicorn.Server(config)
+    app = build(platform, Access(TOKEN, recognisers=[platform.keys]))
     with listen("127.0.0.1", 0, "--control-port") as listener:
         where = url("127.0.0.1", listener.getsockname()[1])
         data.mkdir(exist_ok=True)
         address = Address(where, "http://127.0.0.1:1", os.getpid())
         write_whole(data / "server.json", address.to_json())
         write_whole(data / "admin-token", TOKEN + "\n")
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            until_sync(lambda: server.started, what="the server")
+        with in_thread(app, [listener], timeout_graceful_shutdown=1):
             yield where
-        finally:
-            server.should_exit = True
-            thread.join()

@@ -1,10 +1,7 @@
 """A still platform on a real port, for browsers."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import uvicorn
 
 from reconciler.api import Access, build
 from reconciler.listener import url
@@ -12,7 +9,7 @@ from reconciler.model.status import QUIET, CommitStatus
 from tests.api.asking import TOKEN
 from tests.api.platform import Still
 from tests.api.statuses import SINCE, busy, condition, failing, release, service
-from tests.waiting import until_sync
+from tests.serving import in_thread, port_of
 
 COMMIT = CommitStatus(sha="0123456789" * 4, author="Ada", subject="Answer with totals of the last week", at=SINCE)
 
@@ -36,13 +33,5 @@ def many(count: int) -> Still:
 def served(platform: Still) -> Iterator[tuple[str, str]]:
     """Its address, and a link that signs in."""
     app = build(platform, Access(TOKEN, recognisers=(platform.keys,)))
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    until_sync(lambda: server.started, what="the server")
-    home = url("127.0.0.1", server.servers[0].sockets[0].getsockname()[1])
-    try:
-        yield home, f"/sign-in?code={app.state.sign_in_code.text}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
+    with in_thread(app, port=0, timeout_graceful_shutdown=1) as server:
+        yield url("127.0.0.1", port_of(server)), f"/sign-in?code={app.state.sign_in_code.text}"

@@ -15,7 +15,6 @@ from functools import cache
 from typing import Any
 
 import jwt
-import uvicorn
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from starlette.applications import Starlette
@@ -25,7 +24,7 @@ from starlette.routing import Route
 
 from reconciler.listener import listen, url
 from tests.forge.contract import operation, operations, resolved
-from tests.waiting import until_sync
+from tests.serving import in_thread
 
 TOKEN = "ghp_" + "a" * 36
 INSTALLED = "ghs_" + "b" * 36
@@ -82,17 +81,10 @@ class GitHub:
         """On a port of this machine."""
         # Its description is long: whoever asks first must not wait until it is read.
         operations()
-        server = uvicorn.Server(uvicorn.Config(self.app, log_config=None, lifespan="off"))
         with listen("127.0.0.1", 0, "--port") as listener:
             self.base = url("127.0.0.1", listener.getsockname()[1])
-            thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-            thread.start()
-            try:
-                until_sync(lambda: server.started, what="the stand-in")
+            with in_thread(self.app, [listener]):
                 yield self
-            finally:
-                server.should_exit = True
-                thread.join()
 
     def latest(self, sha: str) -> dict[str, tuple[str, str]]:
         """The state and description of each context of a commit, as GitHub shows them."""
