@@ -7,8 +7,12 @@ check)
     data="$RUNNER_TEMP/reconciler/data"
     since=()
     if [ -n "${SINCE:-}" ] && [ "$SINCE" != 0000000000000000000000000000000000000000 ]; then
-        git -C "$CHECKED" cat-file -e "$SINCE^{commit}" 2>/dev/null || git -C "$CHECKED" fetch --quiet --depth 1 origin "$SINCE"
-        since=(--changed-since "$SINCE")
+        if git -C "$CHECKED" cat-file -e "$SINCE^{commit}" 2>/dev/null || git -C "$CHECKED" fetch --quiet --depth 1 origin "$SINCE"; then
+            since=(--changed-since "$SINCE")
+        else
+            # It was rewritten since, or the checkout kept no credentials to ask with.
+            echo "::warning title=reconciler::the commit to compare with cannot be fetched, so all services are checked"
+        fi
     fi
     status=0
     reconciler check "$CHECKED" ${since[@]+"${since[@]}"} --format github --data "$data" || status=$?

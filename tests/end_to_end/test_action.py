@@ -67,6 +67,24 @@ def test_a_change_with_one_bad_manifest(tmp_path: Path) -> None:
     assert shown("summary") == summary.replace(base, "1a2b3c…").strip()
 
 
+def test_where_there_is_nothing_to_compare_with_everything_is_checked(tmp_path: Path) -> None:
+    origin = Repository(tmp_path / "origin")
+    origin.commit({"services.yaml": PLATFORM, "services/tasks/service.yaml": "version: 1\nreplica: 2\n"})
+    clone = ["git", "clone", "--quiet", "--depth", "1", f"file://{origin.path}", str(tmp_path / "copy")]
+    subprocess.run(clone, check=True, timeout=60)
+    done, told, _ = run(tmp_path, RUN="check", CHECKED=str(tmp_path / "copy"), SINCE="f" * 40)
+    assert (done.returncode, told) == (1, {"verdict": "failed"}), done.stderr
+    assert "::warning title=reconciler::" in done.stdout
+    assert "::error file=services/tasks/service.yaml,line=2" in done.stdout
+
+
+def test_this_repository_uses_its_own_action() -> None:
+    jobs = yaml.safe_load((ROOT / ".github/workflows/services.yml").read_text())["jobs"]
+    given = [step.get("with", {}) for job in jobs.values() for step in job["steps"] if step["uses"] == "./"]
+    assert [one.get("run", "check") for one in given] == ["check", "wait-for-sync"]
+    assert all(one.keys() <= ACTION["inputs"].keys() for one in given)
+
+
 def shown(name: str) -> str:
     """What the page shows of the same run."""
     page = (ROOT / "docs" / "forges.md").read_text()
