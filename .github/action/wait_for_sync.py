@@ -28,10 +28,12 @@ def main() -> int:
         return say_error("`server` must be the control plane's address, http:// or https://", 2)
     deadline = time.monotonic() + float(os.environ.get("SECONDS_AT_MOST", "600"))
     print(f"waiting for {sha[:8]} at {url}", flush=True)
-    trouble = "no sync has followed this commit yet; is it on the branch that is followed?"
+    trouble = ""
     while True:
         try:
-            sync = newest_about(url, sha)
+            syncs = ask(f"{url}/v1/syncs?limit=100")["items"]
+            sync = newest_about(syncs, sha)
+            trouble = f"sync {sync['id']} is not over yet" if sync is not None else not_followed(syncs)
             if sync is not None and sync["state"] not in ("waiting", "running"):
                 return conclude(sync, sha)
         except CannotAsk as error:
@@ -44,14 +46,20 @@ def main() -> int:
         time.sleep(min(LOOK_EVERY, max(0.05, deadline - time.monotonic())))
 
 
-def newest_about(url: str, sha: str) -> dict[str, Any] | None:
+def newest_about(syncs: list[dict[str, Any]], sha: str) -> dict[str, Any] | None:
     """The last sync that followed the commit; a later one of another commit stands for one it superseded."""
-    syncs = ask(f"{url}/v1/syncs?limit=100")["items"]
     about = next((sync for sync in syncs if (sync["revision"] or "").endswith(f":{sha}")), None)
     if about is None or about["state"] != "superseded":
         return about
     newer = [sync for sync in syncs if int(sync["id"]) > int(about["id"])]
     return newer[0] if newer else about
+
+
+def not_followed(syncs: list[dict[str, Any]]) -> str:
+    last = next((f", the last one followed {sync['revision']}" for sync in syncs if sync["revision"]), "")
+    return (
+        f"no sync has followed this commit{last}; is it on that branch, or did a newer one come before anybody looked?"
+    )
 
 
 def conclude(sync: dict[str, Any], sha: str) -> int:

@@ -127,7 +127,7 @@ def test_waiting_for_a_commit(platform_with_two: Platform, tmp_path: Path) -> No
 
     code, said, told = wait_for(platform, tmp_path, "0" * 40, seconds=0)
     assert (code, told) == (3, {"verdict": "timeout"})
-    assert "is it on the branch that is followed?" in said
+    assert f"the last one followed main@sha1:{platform.repository.head()}" in said
 
 
 def test_what_cannot_be_asked_is_said_at_once(platform_with_two: Platform, tmp_path: Path) -> None:
