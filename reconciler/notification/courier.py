@@ -25,6 +25,8 @@ MOST_WAITING = 100
 PAUSES = (1.0, 5.0, 30.0, 120.0, 600.0)
 LONGEST_PAUSE = 900.0
 TIMEOUT = httpx.Timeout(15.0, connect=5.0)
+WITHIN = 30.0
+"""An attempt as a whole: whoever answers a letter at a time, or resolves a name for ever, is never silent for long."""
 MAY_PASS = frozenset({408, 425, 429})
 GONE = 410
 
@@ -102,24 +104,30 @@ class Courier:
                 return
 
     async def _attempt(self, client: httpx.AsyncClient, message: Message) -> None:
-        where = self.destination
         try:
-            address = await settle_on(where, self._resolve)
-            request = client.build_request(
-                "POST",
-                httpx.URL(where.address).copy_with(host=address),
-                headers=message.headers(where, self._keys, time.time()),
-                content=message.body,
-                # The certificate must be for the name, though the connection goes to the address.
-                extensions={"sni_hostname": where.host},
-            )
-            answer = await client.send(request, stream=True)
-            await answer.aclose()
+            async with asyncio.timeout(WITHIN):
+                answer = await self._send(client, message)
         except NotPublic as error:
             raise Undelivered(str(error), may_pass=False) from error
         except (httpx.HTTPError, OSError) as error:
             raise Undelivered(type(error).__name__, may_pass=True) from error
         self._judge(answer)
+
+    async def _send(self, client: httpx.AsyncClient, message: Message) -> httpx.Response:
+        """The answer, of which only the head is read."""
+        where = self.destination
+        address = await settle_on(where, self._resolve)
+        request = client.build_request(
+            "POST",
+            httpx.URL(where.address).copy_with(host=address),
+            headers=message.headers(where, self._keys, time.time()),
+            content=message.body,
+            # The certificate must be for the name, though the connection goes to the address.
+            extensions={"sni_hostname": where.host},
+        )
+        answer = await client.send(request, stream=True)
+        await answer.aclose()
+        return answer
 
     def _judge(self, answer: httpx.Response) -> None:
         status = answer.status_code

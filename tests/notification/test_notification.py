@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from reconciler.model.news import Item
 from reconciler.model.standard_webhooks import Key, verify
+from reconciler.notification import courier as couriers
 from reconciler.notification.courier import MOST_WAITING, PAUSES, Courier
 from reconciler.notification.destination import BadDestination, Destination, parse
 from reconciler.notification.outgoing import outgoing
@@ -305,6 +306,24 @@ def test_what_will_not_be_taken_is_given_up_and_no_redirect_is_followed(status: 
 
         play(courier, scenario)
     assert {path for path, _, _ in receiver.got} == {"/T0/secret"} and not pauses
+
+
+def test_an_attempt_that_never_ends_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(couriers, "WITHIN", 0.01)
+    pauses = Pauses()
+
+    async def never(_host: str, _port: int) -> list[str]:
+        await asyncio.Event().wait()
+        return []
+
+    courier = Courier(to(Receiver()), [KEY], resolve=never, pause=pauses)
+
+    async def scenario() -> None:
+        courier.give(ITEM)
+        await until(lambda: courier.dropped, what="the end of it")
+
+    play(courier, scenario)
+    assert len(pauses) == len(PAUSES)
 
 
 def test_a_destination_that_is_gone_is_left_alone() -> None:
