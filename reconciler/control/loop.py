@@ -119,7 +119,7 @@ class Loop:
         await self._fleet.announce(actions, reading)
         await self._traffic.know(reading.mount)
         work = await self._apply(actions, reading, request)
-        self._conclude_later(request, reading, actions, work, watch)
+        self._later(request.sync, self._conclude(request, reading, actions, work, watch))
 
     async def _look_at(self, revision: Revision, watch: Stopwatch) -> Reading:
         """What the commit asks for, if it may be followed."""
@@ -196,19 +196,12 @@ class Loop:
         open_tree = partial(self._mirror.tree, reading.revision.sha)
         return lane.pursue(Order(wish, open_tree, request.sync, after))
 
-    def _conclude_later(
-        self,
-        request: Request,
-        reading: Reading,
-        actions: tuple[Action, ...],
-        work: Mapping[ServiceName, Work],
-        watch: Stopwatch,
-    ) -> None:
+    def _later(self, sync: SyncId, conclusion: Coroutine[object, object, None]) -> None:
         """The loop goes on; this sync is finished when its lanes are."""
-        task = asyncio.create_task(self._conclude(request, reading, actions, work, watch))
+        task = asyncio.create_task(conclusion)
         self._concluding.add(task)
         task.add_done_callback(self._concluding.discard)
-        task.add_done_callback(lambda _: self._under_way.discard(request.sync))
+        task.add_done_callback(lambda _: self._under_way.discard(sync))
 
     async def _conclude(
         self,
