@@ -16,7 +16,7 @@ from typing import Any, Literal
 from reconciler.control.account import Account
 from reconciler.control.cron import Cron
 from reconciler.control.deployment import Candidate, Deployment, Workshop
-from reconciler.control.fuzzing import fuzz_beside, nothing_played, with_findings
+from reconciler.control.fuzzing import Fuzzing
 from reconciler.control.live import Live
 from reconciler.control.memory import NOTHING, Memory
 from reconciler.control.stage import Stage
@@ -93,7 +93,7 @@ class Lane:
         self._committed: asyncio.Task[Any] | None = None
         """Can no longer be taken back, only waited for."""
         self._asked_to_leave = False
-        self._fuzzing: asyncio.Task[None] | None = None
+        self._fuzzing = Fuzzing(shop, self.account, self._serves, self.played)
         self.acting = asyncio.Lock()
         """Held by whoever carries out a person's wish: those come one after another."""
 
@@ -205,9 +205,7 @@ class Lane:
         """The platform is going down: throw away what was being tried, let what serves finish."""
         self._abandon()
         await _end_of(self._unfinished)
-        fuzzing = self._stop_fuzzing()
-        if fuzzing is not None:
-            await asyncio.wait([fuzzing])
+        await self._fuzzing.stop()
         await self.stage.stop()
 
     async def settle(self) -> None:
@@ -334,32 +332,11 @@ class Lane:
             deployment.close()
         outcome = await self._look_again(deployment, candidate, live)
         if order.wanted.manifest.fuzz is True and self._serves(live.release):
-            self._stop_fuzzing()
-            self._fuzzing = asyncio.create_task(self._fuzz(order, live.release))
+            self._fuzzing.begin(order.wanted, order.open_tree, live.release)
         return outcome
-
-    async def _fuzz(self, order: Order, release: ReleaseId) -> None:
-        """Nobody waits for this, and nothing follows from it but a report."""
-        try:
-            found = await fuzz_beside(self._shop, order.wanted, order.open_tree, lambda: self._serves(release))
-        except Exception as error:
-            log.warning("could not be fuzzed", extra=self._about(release=release, why=str(error)))
-            return
-        if found is None:
-            return
-        report = with_findings(self.account.report, found, nothing_played(order.wanted, release))
-        self.played(report)
-        self._shop.journal.later(lambda entries: entries.learn(release, report=report.to_json()))
-        log.info("fuzzed", extra=self._about(release=release, found=found.summary))
 
     def _serves(self, release: ReleaseId) -> bool:
         return self.stage.live is not None and self.stage.live.release == release
-
-    def _stop_fuzzing(self) -> asyncio.Task[None] | None:
-        task, self._fuzzing = self._fuzzing, None
-        if task is not None:
-            task.cancel()
-        return task
 
     async def _look_again(self, deployment: Deployment, candidate: Candidate, live: Live) -> Outcome:
         """It serves; whoever has something newer need not wait for this."""
