@@ -20,6 +20,8 @@ FIELD_LIMIT: Final = 100
 HOST_LIMIT: Final = 255
 METHOD_LIMIT: Final = 32
 BODY_LIMIT: Final = 2**63 - 1
+NOT_TAKEN: Final = "x-reconciler-not-taken"
+"""So a worker that has to go answers on its private socket: the service has seen nothing of the request."""
 
 Bytes = bytes | bytearray
 

@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .chunks import ChunkedBody
 from .cycle import Cycle
+from .head import NOT_TAKEN
 
 if TYPE_CHECKING:
     from .traffic import Traffic
@@ -138,11 +139,13 @@ class Held(HttpToolsProtocol):
             self._depart()
 
     def _leave_private(self) -> None:
-        if self.unread and not self.traffic.retiring:
+        if not self.traffic.retiring:
             self._refuse(404, "not_found", f"Only {self.traffic.prefix} is served here.")
-        else:
-            self.stage = GONE
-            self.transport.close()
+            return
+        # Also where nothing has been asked yet: it may be on its way.
+        self.stage = GONE
+        self.transport.write(self.traffic.refusal(503, "retiring", "The release has to go.", f"{NOT_TAKEN}: 1\r\n"))
+        self.transport.close()
 
     def _depart(self) -> None:
         if self.stage == LEAVING and not self.transport.is_closing():

@@ -165,13 +165,13 @@ class Traffic:
         self._second = second
         self._date = (b"date", formatdate(second, usegmt=True).encode())
 
-    def refusal(self, status: int, code: str, message: str) -> bytes:
+    def refusal(self, status: int, code: str, message: str, fields: str = "") -> bytes:
         error = {"error": {"code": code, "message": message, "service": self.service}}
         body = json.dumps(error, separators=(",", ":")).encode()
         retry = "retry-after: 1\r\n" if status == HTTPStatus.SERVICE_UNAVAILABLE else ""
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ndate: {self.date()[1].decode()}\r\n"
-            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n{retry}connection: close\r\n\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n{retry}{fields}connection: close\r\n\r\n"
         )
         return head.encode() + body
 

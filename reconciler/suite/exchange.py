@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 
 import httpx
 
+from reconciler.inside.head import NOT_TAKEN
 from reconciler.model.suite.answer import KEPT, Answer
 from reconciler.suite.call import Call, Impossible
 
@@ -34,6 +35,17 @@ class Unreachable(Exception):
     """Nobody listens on the private socket."""
 
 
+class Door(httpx.AsyncHTTPTransport):
+    """A worker that has to go says of a request whether the service will ever see it."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await super().handle_async_request(request)
+        if NOT_TAKEN in response.headers:
+            await response.aclose()
+            raise httpx.ConnectError("the worker has to go")
+        return response
+
+
 class TimedOut(Exception):
     """No answer, or not the whole of it, within the time a request has."""
 
@@ -50,7 +62,7 @@ def connect(socket: str) -> httpx.AsyncClient:
 
 def transport(socket: str) -> httpx.AsyncHTTPTransport:
     """For whoever asks one thing, and needs none of what a client adds."""
-    return httpx.AsyncHTTPTransport(uds=socket, verify=_no_tls(), trust_env=False, limits=ONE_BY_ONE)
+    return Door(uds=socket, verify=_no_tls(), trust_env=False, limits=ONE_BY_ONE)
 
 
 async def ask(client: httpx.AsyncClient, call: Call, within: float, clock: Clock) -> Answer:

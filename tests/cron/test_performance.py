@@ -18,6 +18,9 @@ from tests.cron.test_timetable import job
 from tests.waiting import until
 
 ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
+LEAVES = (
+    b"HTTP/1.1 503 Service Unavailable\r\nX-Reconciler-Not-Taken: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+)
 RUN = RunRow(
     id=run_id(TASKS, "tidy", NOON),
     service=TASKS,
@@ -39,6 +42,8 @@ class Release:
     ready: list[Any] = field(default_factory=list)
     serves: bool = True
     asked: list[bytes] = field(default_factory=list)
+    leaves: bool = False
+    """Its worker has been told to go, and takes nothing more."""
 
     def has_worker(self) -> None:
         self.ready.append(SimpleNamespace(sockets=SimpleNamespace(private=self.socket)))
@@ -47,6 +52,11 @@ class Release:
         return await asyncio.start_unix_server(self._answer, self.socket)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.leaves:
+            writer.write(LEAVES)
+            writer.close()
+            self.serves = False
+            return
         self.asked.append(await reader.readuntil(b"\r\n\r\n"))
         writer.write(ANSWER)
         writer.close()
@@ -99,6 +109,17 @@ def test_what_nobody_was_asked_for_is_given_back_when_the_traffic_is_anothers(tm
         await until(performing.done, what="an answer")
         with pytest.raises(NotBegun):
             performing.result()
+
+    play(tmp_path, scenario)
+
+
+def test_what_a_worker_that_has_to_go_did_not_take_is_given_back(tmp_path: Path) -> None:
+    async def scenario(release: Release) -> None:
+        release.has_worker()
+        release.leaves = True
+        async with await release.listen():
+            with pytest.raises(NotBegun):
+                await release.perform(job())
 
     play(tmp_path, scenario)
 

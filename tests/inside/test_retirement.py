@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from reconciler.inside.head import NOT_TAKEN
 from tests.inside.stage import Client, Gateway, Worker, Zygote, paused
 from tests.inside.tasks import CODE, get, open_gate, post
 from tests.waiting import until_sync
@@ -146,6 +147,17 @@ def test_a_request_that_no_gateway_took_before_the_deadline_is_told_to_try_again
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
     assert client.at_end()
     worker.stopped()
+
+
+def test_who_asks_a_parked_worker_in_private_is_told_that_nobody_saw_it(worker: Worker) -> None:
+    kept = worker.private()
+    assert kept.ask("GET", "/api/tasks/hello").status == 200
+    worker.wire.send({"op": "park", "drain": 10})
+    asked = {"kept": kept.answer(), "new": worker.get("/hello")}
+    assert [(answer.status, NOT_TAKEN in answer.headers) for answer in asked.values()] == [(503, True)] * 2
+    assert kept.at_end()
+    worker.wire.send({"op": "resume"})
+    assert until_sync(lambda: worker.get("/hello").status == 200, what="the service")
 
 
 def test_a_full_channel_loses_nothing(gateway: Gateway, worker: Worker) -> None:
