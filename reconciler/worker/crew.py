@@ -4,10 +4,9 @@ A crew says which of its workers can take connections, and is retired or discard
 """
 
 import asyncio
-import itertools
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -18,6 +17,7 @@ from reconciler.model.names import WorkerId
 from reconciler.model.watch import Answers
 from reconciler.worker.exit import Exit
 from reconciler.worker.means import Means
+from reconciler.worker.numbers import Numbers
 from reconciler.worker.processes import Processes, check_commands
 from reconciler.worker.slot import take_turn
 from reconciler.worker.spec import ReleaseSpec, WorkerSockets
@@ -35,8 +35,7 @@ MEBIBYTE = 1 << 20
 class Crew:
     """The workers of one release."""
 
-    def __init__(self, spec: ReleaseSpec, means: Means, used: int = 0) -> None:
-        """`used` is the last number that a worker of this release ever had."""
+    def __init__(self, spec: ReleaseSpec, means: Means, numbers: Numbers) -> None:
         self.spec = spec
         self.workers: list[Worker] = []
         self.restarts = 0
@@ -54,7 +53,7 @@ class Crew:
         self._sockets = means.sockets
         self._reveal = means.reveal
         self._meter = means.meter
-        self._numbers: Iterator[int] = itertools.count(used + 1)
+        self._numbers = numbers
         self._keepers: set[asyncio.Task[None]] = set()
         self._candidate = False
 
@@ -172,7 +171,7 @@ class Crew:
     async def _start_one(self) -> Worker:
         """A worker that is ready; one that is not, for whatever reason, ends and is written off."""
         spec = await self._with_secrets()
-        worker_id = WorkerId(f"{spec.release}.{next(self._numbers)}")
+        worker_id = WorkerId(f"{spec.release}.{self._numbers.take()}")
         sockets = self._sockets()
         began_at = datetime.now(UTC)
         await self._intend(worker_id, sockets, began_at)

@@ -4,10 +4,12 @@ This is the seam where another engine could take their place: it starts a releas
 """
 
 from typing import Protocol
-from weakref import WeakSet
+from weakref import WeakSet, WeakValueDictionary
 
+from reconciler.model.names import ReleaseId
 from reconciler.worker.crew import Crew
 from reconciler.worker.means import Means
+from reconciler.worker.numbers import Numbers
 from reconciler.worker.spec import ReleaseSpec
 
 
@@ -25,10 +27,12 @@ class LocalEngine:
         self._means = means
         self.crews: WeakSet[Crew] = WeakSet()
         """Also those that are being tried, and those that finish what they began."""
+        self._numbers: WeakValueDictionary[ReleaseId, Numbers] = WeakValueDictionary()
 
     def crew(self, spec: ReleaseSpec, *, used: int = 0) -> Crew:
         """A crew that has not started."""
-        crew = Crew(spec, self._means, used)
+        numbers = self._numbers.setdefault(spec.release, Numbers(used))
+        crew = Crew(spec, self._means, numbers)
         self.crews.add(crew)
         return crew
 

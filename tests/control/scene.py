@@ -26,6 +26,7 @@ from reconciler.model.watch import Answers
 from reconciler.store.journal import Journal
 from reconciler.worker.crew import CRASHES, Crew
 from reconciler.worker.means import Means
+from reconciler.worker.numbers import Numbers
 from reconciler.worker.spec import Limits, ReleaseSpec, WorkerSockets
 from reconciler.worker.worker import Worker
 from tests.store.journals import ON_THE_WAY, code, in_journal
@@ -51,7 +52,7 @@ class Picture(Crew):
             prefix=prefix,
             output=nowhere,
         )
-        super().__init__(spec, Means(NOBODY, NOBODY, NOBODY, NOBODY))
+        super().__init__(spec, Means(NOBODY, NOBODY, NOBODY, NOBODY), Numbers())
         sockets = WorkerSockets(nowhere, nowhere)
         self.workers = [Worker(WorkerId(f"{release}.1"), release, sockets, 0, "", state="ready")]
         self.asked: list[str] = []

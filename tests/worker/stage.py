@@ -19,6 +19,7 @@ from reconciler.worker.crew import Crew
 from reconciler.worker.exit import Exit
 from reconciler.worker.forked import Forked
 from reconciler.worker.means import Means
+from reconciler.worker.numbers import Numbers
 from reconciler.worker.spec import ReleaseSpec, WorkerSockets
 from reconciler.worker.zygotes import Nursery, Zygotes
 
@@ -54,6 +55,10 @@ class Place:
         self.values: dict[str, str] = {}
         """Secrets, for those that are pinned."""
 
+    @property
+    def means(self) -> Means:
+        return Means(self.zygotes, self.book, partial(WorkerSockets.fresh, self.run), self.reveal)
+
     def crew(
         self, source: str, *, python: Path = Path(sys.executable), timeout: float = 20.0, secrets: Sequence[str] = ()
     ) -> Crew:
@@ -73,7 +78,7 @@ class Place:
             start_timeout=timeout,
             pinned=tuple(PinnedSecret(name, f"store:{name}", "1") for name in secrets),
         )
-        return Crew(spec, Means(self.zygotes, self.book, partial(WorkerSockets.fresh, self.run), self.reveal))
+        return Crew(spec, self.means, Numbers())
 
     async def reveal(self, pinned: Iterable[PinnedSecret]) -> Mapping[str, str]:
         try:

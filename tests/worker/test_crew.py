@@ -14,6 +14,7 @@ from reconciler.model.failure import Stalled, Wait
 from reconciler.model.names import ReleaseId, WorkerId
 from reconciler.worker import worker as workers
 from reconciler.worker.crew import CRASH_WINDOW, CRASHES, Crew
+from reconciler.worker.engine import LocalEngine
 from reconciler.worker.forked import Forked, start_time
 from reconciler.worker.spec import WorkerSockets
 from reconciler.worker.worker import Worker
@@ -78,6 +79,22 @@ def test_a_worker_that_never_was_ready_is_written_off(source: str) -> None:
         assert place.book.ended == place.book.intended[: len(place.book.ended)]
         assert not crew.workers
         await until(lambda: not any(process.runs() for process in place.book.processes), what="the end of all")
+
+    scene(scenario)
+
+
+def test_no_worker_has_the_name_of_another_while_its_release_is_restarted() -> None:
+    async def scenario(place: Place) -> None:
+        engine, spec = LocalEngine(place.means), place.crew(GOOD).spec
+        old = await engine.start(spec)
+        (first,) = old.workers
+        new = await engine.start(spec, used=1)
+        os.kill(first.pid, signal.SIGKILL)
+        await until(lambda: old.ready and old.ready[0].pid != first.pid, what="another worker")
+        assert [int(worker.rpartition(".")[2]) for worker in place.book.intended] == [1, 2, 3]
+        await old.discard()
+        assert new.ready, "the end of the one is not the end of the other"
+        await new.discard()
 
     scene(scenario)
 
