@@ -10,6 +10,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Iterable
+from math import inf
 from pathlib import Path
 
 from reconciler.control.deployment import Workshop
@@ -23,6 +24,8 @@ Lanes = Callable[[], Iterable[Lane]]
 PARTIAL = ".partial"
 STORE = "store"
 PRUNE_EVERY = 24 * 3600.0
+STRAYS_GONE_AFTER = 120.0
+"""Seconds. By then whoever a former control sent away has finished, out of a folder that may be nobody's any more."""
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +37,11 @@ class Upkeep:
         self._lanes = lanes
         self._one_at_a_time = asyncio.Lock()
         self._prune_at = 0.0
+        self._sweep_at = time.monotonic() + STRAYS_GONE_AFTER
 
     async def tidy(self, changed: Iterable[ServiceName]) -> None:
         async with self._one_at_a_time:
-            removed = [await self._remove_releases(name) for name in changed]
+            removed = [await self._remove_releases(name) for name in (*changed, *await self._left_behind())]
             if any(removed):
                 in_use = self._in_use()
                 self._zygotes.stop_others(in_use)
@@ -46,6 +50,15 @@ class Upkeep:
                 await self._prune()
             if self._shop.store.superseded():
                 await self._erase_secrets()
+
+    async def _left_behind(self) -> list[ServiceName]:
+        """Services that are no more, of which a former control did not live to remove the rest. Asked for once."""
+        if time.monotonic() < self._sweep_at:
+            return []
+        self._sweep_at = inf
+        found = await asyncio.to_thread(_folders, self._shop.folders.releases)
+        known = {lane.name for lane in self._lanes()}
+        return [ServiceName(folder.name) for folder in found if folder.name not in known]
 
     async def _prune(self) -> None:
         """Once a day, and not while anybody may need what is about to go."""

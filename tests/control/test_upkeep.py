@@ -6,6 +6,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from reconciler.control.folders import Folders
 from reconciler.control.upkeep import Upkeep
 from reconciler.model.names import ServiceName
@@ -46,3 +48,14 @@ def test_a_release_that_is_just_being_written_is_left_alone(tmp_path: Path) -> N
 
 def test_what_a_crash_left_half_written_is_removed(tmp_path: Path) -> None:
     assert tidied(tmp_path, ["tasks-2", ".tasks-1.partial"], {"tasks-2"}) == {"tasks-2"}
+
+
+@pytest.mark.parametrize("minutes", [0, 1], ids=["when all strays have gone", "before that"])
+def test_what_a_former_control_left_of_a_service_that_is_no_more_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minutes: int
+) -> None:
+    monkeypatch.setattr("reconciler.control.upkeep.STRAYS_GONE_AFTER", minutes * 60.0)
+    left = tmp_path / "releases" / "gone" / "gone-1"
+    left.mkdir(parents=True)
+    assert tidied(tmp_path, ["tasks-1"], {"tasks-1"}) == {"tasks-1"}
+    assert left.exists() == (minutes > 0)
