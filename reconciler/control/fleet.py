@@ -12,8 +12,9 @@ from reconciler.control.attention import unhurried
 from reconciler.control.boot import Returned
 from reconciler.control.cron import Cron
 from reconciler.control.deployment import Workshop
-from reconciler.control.lane import Lane, Outcome
+from reconciler.control.lane import Lane
 from reconciler.control.memory import NOTHING, Memory
+from reconciler.control.order import Outcome
 from reconciler.control.traffic import Traffic
 from reconciler.control.upkeep import Upkeep
 from reconciler.control.wanted import Reading, Wanted

@@ -6,12 +6,11 @@ harms this service only.
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from reconciler.control.account import Account
 from reconciler.control.cron import Cron
@@ -19,6 +18,8 @@ from reconciler.control.deployment import Candidate, Deployment, Workshop
 from reconciler.control.fuzzing import Fuzzing
 from reconciler.control.live import Live
 from reconciler.control.memory import NOTHING, Memory
+from reconciler.control.order import DONE, SUPERSEDED, Order, Outcome, Work, dependency_not_ready, outcome_of
+from reconciler.control.retry import Retry
 from reconciler.control.stage import Stage
 from reconciler.control.stopwatch import Stopwatch
 from reconciler.control.traffic import Traffic
@@ -27,43 +28,14 @@ from reconciler.model.failure import Failure, Reason, Stalled, Wait
 from reconciler.model.names import Digest, EnvironmentId, ReleaseId, ServiceName, SyncId
 from reconciler.model.notice import Kind
 from reconciler.model.plan import Running
-from reconciler.model.status import PhaseTime
 from reconciler.model.verdict import Report
 from reconciler.model.word import Word
-from reconciler.source.tree import Tree
 from reconciler.store.unusable import StoreUnusable
 
 log = logging.getLogger(__name__)
 
 BUG = "the reconciler itself failed; its log says how"
-FIRST_RETRY = 1.0
-LONGEST_RETRY = 300.0
 PROBLEMS_TOLD = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    state: Literal["done", "failed", "superseded"]
-    failure: Failure | None = None
-    phases: tuple[PhaseTime, ...] = ()
-    """How long each step took."""
-
-
-DONE = Outcome("done")
-SUPERSEDED = Outcome("superseded")
-
-Work = asyncio.Task[Outcome]
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What a sync asks of one service, and what it has to wait for."""
-
-    wanted: Wanted
-    open_tree: Callable[[], Tree]
-    sync: SyncId
-    after: Sequence[tuple[ServiceName, Work]] = ()
-    """Services it depends on, which this sync changes too."""
 
 
 class Lane:
@@ -81,10 +53,8 @@ class Lane:
         self.account = Account(name, shop.journal, shop.feed, memory)
         self.stage = Stage(self.account, prefix, shop.journal, traffic, cron)
         self._shop = shop
-        self._retry = retry
+        self._retry = Retry(retry)
         self._watch = Stopwatch()
-        self._retries = 0
-        self._retry_at: asyncio.TimerHandle | None = None
         self._aim: Digest | None = None
         self._work: Work | None = None
         """What was asked for last."""
@@ -121,7 +91,7 @@ class Lane:
 
     def is_waiting_for(self, digest: Digest) -> bool:
         """It failed for a reason that may pass, and is tried again when its time has come."""
-        return self._retry_at is not None and self._aim == digest and not self.busy
+        return self._retry.is_to_come and self._aim == digest and not self.busy
 
     @property
     def needed(self) -> set[ReleaseId]:
@@ -142,7 +112,7 @@ class Lane:
         account.attempted = account.applied = revision
         account.rolled_back = None
         account.suspended = False
-        self._retries = 0
+        self._retry.start_over()
         self._end_hold()
         if self.stage.live is None or not self.stage.live.crew.in_trouble:
             if account.trouble is not None:
@@ -174,7 +144,7 @@ class Lane:
         account.trouble = None if suspended else failure or account.trouble
         account.tell()
         if failure is not None and look_again:
-            self._try_again(failure)
+            self._retry.after(failure)
 
     def pursue(self, order: Order) -> Work:
         """Make this digest live. A candidate of another digest has become pointless and is thrown away."""
@@ -248,9 +218,7 @@ class Lane:
 
     def _abandon(self) -> None:
         """Cancel what is under way, unless it can no longer be taken back: that is finished first."""
-        if self._retry_at is not None:
-            self._retry_at.cancel()
-            self._retry_at = None
+        self._retry.cancel()
         if self._work is not None and self._work is not self._committed:
             self._work.cancel()
 
@@ -370,7 +338,7 @@ class Lane:
         account.trouble = account.rolled_back = None
         account.word = Word(account.word.suspended)
         account.applied = account.changed = str(wanted.revision)
-        self._retries = 0
+        self._retry.start_over()
         log.info("live", extra=self._about(release=live.release, revision=wanted.revision.short))
 
     def _end_hold(self) -> None:
@@ -385,7 +353,7 @@ class Lane:
         if isinstance(failure, Stalled):
             self.account.failed[wanted.ingredients.digest] = failure
         elif failure.reason is not Reason.SUPERSEDED:
-            self._try_again(failure)
+            self._retry.after(failure)
         self._warn(failure)
         message = f"{failure.reason}: {failure.message}"
         told = {"reason": failure.reason, "problems": [asdict(one) for one in failure.problems[:PROBLEMS_TOLD]]}
@@ -395,33 +363,11 @@ class Lane:
 
     def _could_not_leave(self, failure: Failure) -> Outcome:
         self.account.trouble = failure
-        self._try_again(failure)
+        self._retry.after(failure)
         self._warn(failure)
         return Outcome("failed", failure)
-
-    def _try_again(self, failure: Failure) -> None:
-        pause = min(FIRST_RETRY * 2**self._retries, LONGEST_RETRY)
-        if isinstance(failure, Wait) and failure.after is not None:
-            pause = failure.after
-        self._retries += 1
-        # Jitter, so that services that failed together do not come back together.
-        pause *= random.uniform(0.9, 1.1)  # noqa: S311
-        self._retry_at = asyncio.get_running_loop().call_later(pause, self._its_time_has_come)
-
-    def _its_time_has_come(self) -> None:
-        self._retry_at = None
-        self._retry()
 
 
 async def _end_of(works: Collection[Work]) -> None:
     if works:
         await asyncio.wait(works)
-
-
-def outcome_of(work: Work) -> Outcome:
-    """What became of it; a task that was cancelled before its first step could not say so itself."""
-    return SUPERSEDED if work.cancelled() else work.result()
-
-
-def dependency_not_ready(name: ServiceName) -> Wait:
-    return Wait(Reason.DEPENDENCY_NOT_READY, f"{name}, on which it depends, is not ready")

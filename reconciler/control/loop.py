@@ -17,9 +17,10 @@ from reconciler.control.boot import Returned
 from reconciler.control.cron import Cron
 from reconciler.control.deployment import Workshop
 from reconciler.control.fleet import Fleet, Seen
-from reconciler.control.lane import BUG, Lane, Order, Work, dependency_not_ready, outcome_of
+from reconciler.control.lane import BUG, Lane
 from reconciler.control.losses import check_losses
 from reconciler.control.memory import Memory
+from reconciler.control.order import Order, Work, dependency_not_ready, outcome_of
 from reconciler.control.reading import Reader
 from reconciler.control.record import Record, passed_by, state_of, told
 from reconciler.control.stopwatch import Stopwatch

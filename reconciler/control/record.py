@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from reconciler.control.feed import Feed
 from reconciler.control.fleet import Seen
-from reconciler.control.lane import Lane, Outcome
+from reconciler.control.lane import Lane
+from reconciler.control.order import Outcome
 from reconciler.control.stopwatch import Stopwatch, in_seconds
 from reconciler.control.triggers import Request
 from reconciler.control.wanted import Reading

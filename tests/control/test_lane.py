@@ -11,7 +11,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from reconciler.control.feed import Feed
-from reconciler.control.lane import DONE, Lane, Order, Outcome, Work, outcome_of
+from reconciler.control.lane import Lane
+from reconciler.control.order import DONE, Order, Outcome, Work, outcome_of
 from reconciler.control.veil import Veil
 from reconciler.model.names import ReleaseId, ServiceName, SyncId
 from reconciler.store.journal import Journal
