@@ -13,7 +13,7 @@ LONGEST_RETRY = 300.0
 class Retry:
     def __init__(self, again: Callable[[], None]) -> None:
         self._again = again
-        self._tries = 0
+        self._pause = FIRST_RETRY
         self._at: asyncio.TimerHandle | None = None
 
     @property
@@ -21,10 +21,9 @@ class Retry:
         return self._at is not None
 
     def after(self, failure: Failure) -> None:
-        pause = min(FIRST_RETRY * 2**self._tries, LONGEST_RETRY)
+        pause, self._pause = self._pause, min(2 * self._pause, LONGEST_RETRY)
         if isinstance(failure, Wait) and failure.after is not None:
             pause = failure.after
-        self._tries += 1
         # Jitter, so that services that failed together do not come back together.
         pause *= random.uniform(0.9, 1.1)  # noqa: S311
         self._at = asyncio.get_running_loop().call_later(pause, self._its_time_has_come)
@@ -36,7 +35,7 @@ class Retry:
 
     def start_over(self) -> None:
         """What fails next is tried again soon."""
-        self._tries = 0
+        self._pause = FIRST_RETRY
 
     def _its_time_has_come(self) -> None:
         self._at = None
