@@ -1,11 +1,19 @@
-"""Gitea and Forgejo: commit statuses, almost as GitHub has them."""
+"""Gitea and Forgejo: commit statuses, almost as GitHub has them.
+
+Each that is said is kept, and told to whoever listens, so before the first about a commit it is asked what was said.
+"""
+
+from typing import Final
 
 import httpx
 
 from reconciler.forge.heard import Heard
-from reconciler.forge.http import Api
+from reconciler.forge.http import Api, Refused
 from reconciler.forge.links import Links
-from reconciler.model.statement import Statement, Word
+from reconciler.model.statement import State, Statement, Word
+
+PER_PAGE: Final = 50
+MOST_PAGES: Final = 40
 
 
 class Gitea:
@@ -18,7 +26,11 @@ class Gitea:
         self._heard = Heard()
 
     async def say(self, word: Word) -> None:
-        if not isinstance(word, Statement) or self._heard.knows(word):
+        if not isinstance(word, Statement):
+            return
+        if not self._heard.has_asked(word.sha):
+            await self._ask(word.sha)
+        if self._heard.knows(word):
             return
         body = {
             "state": word.state.value,
@@ -28,3 +40,22 @@ class Gitea:
         }
         await self._api.call("POST", f"/repos/{self._path}/statuses/{word.sha}", body)
         self._heard.note(word)
+
+    async def _ask(self, sha: str) -> None:
+        """What was said of a commit before this server started. Where nobody answers that, it is said again."""
+        for page in range(1, MOST_PAGES + 1):
+            path = f"/repos/{self._path}/commits/{sha}/status"
+            try:
+                told = await self._api.call("GET", path, page=str(page), limit=str(PER_PAGE))
+            except Refused as refused:
+                if refused.status == 401:
+                    raise
+                break
+            statuses = (told or {}).get("statuses") or ()
+            for one in statuses:
+                if one.get("status") in set(State):
+                    known = Statement(sha, one["context"], State(one["status"]), one.get("description") or "")
+                    self._heard.note(known)
+            if len(statuses) < PER_PAGE:
+                break
+        self._heard.asked(sha)

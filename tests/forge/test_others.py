@@ -15,8 +15,13 @@ LINKS = Links("https://api.example.com", "https://dash.example.com")
 FAILED = {"service": "tasks", "verb": "replace", "outcome": "failed", "reason": "ImportFailed", "message": "no module"}
 
 
-def told(repository: Repository, *words: Any, answers: dict[str, int] | None = None) -> list[tuple[str, Any]]:
-    """Every path that was called, with what it was told."""
+def told(
+    repository: Repository,
+    *words: Any,
+    answers: dict[str, int] | None = None,
+    known: list[dict[str, Any]] | None = None,
+) -> list[tuple[str, Any]]:
+    """Every path that was called, with what it was told. `known` are the statuses that it has already."""
     heard: list[tuple[str, Any]] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -24,6 +29,10 @@ def told(repository: Repository, *words: Any, answers: dict[str, int] | None = N
 
         key = request.headers.get("private-token") or request.headers.get("authorization")
         assert key in ("secret", "token secret")
+        if request.method == "GET":
+            first = (int(request.url.params["page"]) - 1) * int(request.url.params["limit"])
+            page = (known or [])[first : first + int(request.url.params["limit"])]
+            return httpx.Response(200, json={"state": "success", "statuses": page})
         body = json.loads(request.content)
         heard.append((request.url.raw_path.decode(), body))
         status = (answers or {}).get(body["state"], 201)
@@ -77,6 +86,14 @@ def test_gitea_hears_of_statuses() -> None:
             },
         )
     ]
+
+
+def test_gitea_is_not_told_again_what_it_heard_before_this_start() -> None:
+    repository = Repository("gitea", "https://git.example.com/api/v1", "octo/services")
+    others = [{"context": f"ci/{number}", "status": "warning", "description": ""} for number in range(70)]
+    known = {"context": "reconciler/tasks", "status": "failure", "description": "ImportFailed: no module"}
+    assert told(repository, *concluded(SHA, FAILED), known=[*others, known]) == []
+    assert len(told(repository, *concluded(SHA, FAILED), known=[{**known, "status": "success"}])) == 1
 
 
 @pytest.mark.parametrize(
