@@ -80,6 +80,8 @@ class Outbox:
                     await self._speaker.say(word)
                 except NotNow as trouble:
                     self._complain(str(trouble))
+                    # It may be this word alone that the forge cannot bear: the others go first.
+                    self._waiting.move_to_end(key)
                     await asyncio.sleep(max(trouble.after or 0.0, _jittered(pause)))
                     pause = min(pause * 2, LONGEST_PAUSE)
                     continue

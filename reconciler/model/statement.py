@@ -58,11 +58,11 @@ class Deployed:
     sha: str
     service: str
     path: str | None
-    release: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:
-        return self.sha, self.service
+        """The commit is no part of it: a service answers from one at a time, and the last is the one to be told."""
+        return "", self.service
 
 
 @dataclass(frozen=True, slots=True)

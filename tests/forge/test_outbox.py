@@ -8,7 +8,7 @@ import pytest
 from reconciler.forge import outbox as outboxes
 from reconciler.forge.http import NotNow, Refused
 from reconciler.forge.outbox import Outbox
-from reconciler.model.statement import State, Statement, Word
+from reconciler.model.statement import Deployed, State, Statement, Word
 from tests.waiting import until
 
 
@@ -112,6 +112,30 @@ def test_whoever_says_come_back_at_once_again_and_again_is_asked_ever_more_rarel
 
     play(hearer, scenario)
     assert (hearer.descriptions, pauses) == (["kept"], [0.01, 0.02, 0.04, 0.08])
+
+
+def test_a_word_that_the_forge_cannot_bear_holds_up_no_other() -> None:
+    class Picky(Hearer):
+        async def say(self, word: Word) -> None:
+            if isinstance(word, Statement) and word.description == "a word too much":
+                raise NotNow("500")
+            await super().say(word)
+
+    hearer = Picky()
+
+    async def scenario(outbox: Outbox) -> None:
+        outbox.put([word("a word too much", "reconciler/odd"), word("first"), word("second", "reconciler/notes")])
+        await until(lambda: outbox.standing.waiting == 1, what="all others")
+
+    play(hearer, scenario)
+    assert hearer.descriptions == ["first", "second"]
+
+
+def test_of_the_deployments_of_a_service_only_the_last_is_told() -> None:
+    outbox = Outbox(Hearer())
+    old, new = (Deployed(letter * 40, "tasks", "/api/tasks/") for letter in "ab")
+    outbox.put([old, new, old, Deployed("b" * 40, "notes", None)])
+    assert list(outbox._waiting.values()) == [old, Deployed("b" * 40, "notes", None)]
 
 
 def test_an_expired_token_loses_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
