@@ -15,6 +15,8 @@ AGGREGATE: Final = "reconciler/sync"
 MARKER: Final = "<!-- reconciler -->"
 """By which the one comment of a pull request is found again."""
 MOST_ROWS: Final = 100
+LONGEST_TABLE: Final = 60_000
+"""GitHub takes 65,536 characters as a comment."""
 
 
 class State(StrEnum):
@@ -141,11 +143,13 @@ def rolled_back(bad: str, good: str, service: str, message: str, path: str | Non
 def as_markdown(actions: Sequence[Mapping[str, Any]]) -> str:
     """A table of what was done, under the marker by which it is found again."""
     shown = [one for one in actions if one["verb"] in _DOES or _is_trouble(one)]
-    rows = [
-        f"| {_cell(one['service'])} | {one['verb']} | {one['outcome']} | {_cell(_why(one))} |"
-        for one in shown[:MOST_ROWS]
-    ]
-    more = [f"\n{len(shown) - MOST_ROWS} more." if len(shown) > MOST_ROWS else ""]
+    rows: list[str] = []
+    for one in shown[:MOST_ROWS]:
+        row = f"| {_cell(one['service'])} | {one['verb']} | {one['outcome']} | {_cell(_why(one))} |"
+        if sum(map(len, rows)) + len(row) > LONGEST_TABLE:
+            break
+        rows.append(row)
+    more = [f"\n{len(shown) - len(rows)} more." if len(shown) > len(rows) else ""]
     return "\n".join([MARKER, "| service | action | outcome | |", "|---|---|---|---|", *rows, *more]).strip() + "\n"
 
 

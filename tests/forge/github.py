@@ -29,6 +29,7 @@ from tests.serving import in_thread
 TOKEN = "ghp_" + "a" * 36
 INSTALLED = "ghs_" + "b" * 36
 LONGEST_DESCRIPTION = 140
+LONGEST_COMMENT = 65_536
 ANNOTATIONS_AT_ONCE = 50
 Body = dict[str, Any]
 
@@ -175,6 +176,10 @@ class GitHub:
             case ("GET", "issues", pull, "comments"):
                 here = [one for one in self.comments.values() if one["issue_url"].endswith(f"/{pull}")]
                 return 200, _page(request, here)
+            case ("POST", "issues", _, "comments") | ("PATCH", "issues", "comments", _) if (
+                len(body["body"]) > LONGEST_COMMENT
+            ):
+                return 422, {"message": "Validation Failed: body is too long (maximum is 65536 characters)"}
             case ("POST", "issues", pull, "comments"):
                 return 201, self.comment(next(self._numbers), int(pull), body["body"])
             case ("PATCH", "issues", "comments", number):

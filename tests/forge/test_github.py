@@ -297,6 +297,15 @@ def test_long_and_odd_words_are_cut_to_what_github_takes() -> None:
     assert all(len(one["description"]) <= 140 for one in stand_in.statuses[NEW])
 
 
+def test_a_table_is_no_longer_than_a_comment_may_be() -> None:
+    stand_in = StandIn(pulls={NEW: [5]})
+    actions = [{**FAILED, "service": "a_" * 31, "message": "`_[*" * 90} for _ in range(100)]
+    telling(stand_in, lambda speaker: say(speaker, finished(NEW, "failed", None, actions)))
+    (comment,) = stand_in.comments.values()
+    rows = comment["body"].count("\n| a")
+    assert 0 < rows < 100 and f"\n{100 - rows} more." in comment["body"]
+
+
 def test_what_was_deployed_before_is_deployed_again_when_it_returns() -> None:
     stand_in = StandIn()
 
