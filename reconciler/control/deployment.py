@@ -101,7 +101,6 @@ class Deployment:
         wanted, made, begun_at = self.wanted, recipe(self.wanted), now()
         release = self._watcher.candidate = await self._shop.journal.begin_release(
             wanted.name,
-            wanted.ingredients.digest,
             wanted.ingredients,
             wanted.revision,
             self._sync,

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, RowMapping, bindparam, delete, func, selec
 
 from reconciler.model.digest import Ingredients
 from reconciler.model.failure import Reason
-from reconciler.model.names import Digest, ReleaseId, Revision, ServiceName, SyncId
+from reconciler.model.names import ReleaseId, Revision, ServiceName, SyncId
 from reconciler.model.problem import Problem
 from reconciler.store.entries import Entries, changing, inserting, problems_as_json, problems_from_json
 from reconciler.store.rows import FINISHED, FailedDigestRow, Page, Phase, ReleaseRow
@@ -48,14 +48,12 @@ class ReleaseEntries(Entries):
     def begin_release(
         self,
         service: ServiceName,
-        digest: Digest,
         ingredients: Ingredients,
         revision: Revision | str,
         sync: SyncId | None,
         config: Mapping[str, Any],
         at: datetime,
         *,
-        environment: str | None = None,
         folder: str | None = None,
         prefix: str | None = None,
     ) -> ReleaseId:
@@ -66,12 +64,12 @@ class ReleaseEntries(Entries):
             "service": service,
             "number": number,
             "serial": serial,
-            "digest": digest,
+            "digest": ingredients.digest,
             "ingredients": asdict(ingredients),
             "revision": str(revision),
             "sync": None if sync is None else int(sync),
             "config": dict(config),
-            "environment": environment,
+            "environment": None,
             "folder": folder,
             "prefix": prefix,
             "facts": {},

@@ -157,9 +157,7 @@ class Scene:
             limits=Limits(),
             revision="main@sha1:0",
         )
-        release = await self.journal.begin_release(
-            TASKS, ingredients.digest, ingredients, "main@sha1:0", None, made.to_plain(), now
-        )
+        release = await self.journal.begin_release(TASKS, ingredients, "main@sha1:0", None, made.to_plain(), now)
         for phase in ON_THE_WAY:
             await self.journal.advance(release, phase, now)
         crew = self.crews[release] = Picture(release, prefix)

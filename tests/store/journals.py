@@ -65,7 +65,7 @@ def journal_at(place: Place) -> Journal:
 async def begin(journal: Journal, service: ServiceName = TASKS, letter: str = "a") -> ReleaseId:
     ingredients = code(letter)
     config = {"entry": "router:router"}
-    return await journal.begin_release(service, ingredients.digest, ingredients, "main@sha1:1", None, config, at(0))
+    return await journal.begin_release(service, ingredients, "main@sha1:1", None, config, at(0))
 
 
 async def make_live(journal: Journal, service: ServiceName = TASKS, letter: str = "a") -> ReleaseId:

@@ -27,7 +27,7 @@ def test_releases_are_told_in_the_order_they_were_begun_whatever_the_clock_says(
     async def scenario(journal: Journal) -> None:
         ingredients = code("a")
         for service, moment in ((TASKS, at(9)), (REPORTS, at(-1_000_000)), (TASKS, at(3))):
-            await journal.begin_release(service, ingredients.digest, ingredients, "main@sha1:1", None, {}, moment)
+            await journal.begin_release(service, ingredients, "main@sha1:1", None, {}, moment)
         assert [row.id for row in (await journal.releases()).items] == ["tasks-2", "reports-1", "tasks-1"]
         assert [row.id for row in await journal.unfinished()] == ["tasks-1", "reports-1", "tasks-2"]
 
@@ -39,7 +39,7 @@ def test_a_release_remembers_what_starting_it_again_without_git_needs(place: Pla
         ingredients = Ingredients("c" * 40, shared="s", environment="e", configuration="f", secrets="v")
         config = {"entry": "router:router", "env": {"PAGE_SIZE": "50"}, "replicas": 2}
         release = await journal.begin_release(
-            TASKS, ingredients.digest, ingredients, "main@sha1:1", None, config, START, prefix="/api/tasks"
+            TASKS, ingredients, "main@sha1:1", None, config, START, prefix="/api/tasks"
         )
         await journal.advance(release, Phase.MATERIALISED, at(1), folder="releases/tasks/tasks-1")
         await journal.advance(release, Phase.INSTALLED, at(2), environment="e" * 32, packages={"httpx": "0.28.1"})
