@@ -6,12 +6,11 @@ journal before each side effect, so that the next control knows what was under w
 
 import asyncio
 import logging
-import posixpath
 import shutil
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol
@@ -20,6 +19,7 @@ from reconciler.control.commits import Commits
 from reconciler.control.feed import Feed
 from reconciler.control.folders import Folders
 from reconciler.control.gate import Gate, refusal
+from reconciler.control.places import in_repository
 from reconciler.control.recipe import Recipe, recipe
 from reconciler.control.secrets import Secrets
 from reconciler.control.stopwatch import Stopwatch
@@ -27,7 +27,6 @@ from reconciler.control.wanted import Wanted
 from reconciler.environment import Environment, Environments, Lock
 from reconciler.model.failure import Failure, Reason, Stalled, Wait
 from reconciler.model.names import EnvironmentId, ReleaseId, SyncId
-from reconciler.model.problem import Problem
 from reconciler.model.verdict import Report, Verdict
 from reconciler.secrets import EncryptedStore
 from reconciler.source.tree import Tree
@@ -160,7 +159,7 @@ class Deployment:
             start = partial(self._shop.engine.start, spec, candidate=True)
             return await take_turn(self._shop.starts, start, Crew.discard)
         except Failure as failure:
-            failure.problems = tuple(_in_repository(problem, folder) for problem in failure.problems)
+            in_repository(failure, folder, self._shop.folders.release(spec.service, spec.release))
             raise
 
     async def _play(self, crew: Crew) -> Report:
@@ -226,11 +225,6 @@ class Deployment:
             log.exception("a failure could not be written down", extra={"service": self.wanted.name})
         home = self._shop.folders.release(self.wanted.name, release)
         await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
-
-
-def _in_repository(problem: Problem, folder: str) -> Problem:
-    """A worker names files as seen from its own folder."""
-    return replace(problem, file=posixpath.normpath(posixpath.join(folder, problem.file))) if problem.file else problem
 
 
 def _as_failure(error: BaseException) -> Failure:

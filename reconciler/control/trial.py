@@ -7,7 +7,6 @@ nothing of a trial stays.
 
 import asyncio
 import os
-import posixpath
 import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -18,13 +17,13 @@ from functools import partial
 from pathlib import Path
 
 from reconciler.control.folders import Folders
+from reconciler.control.places import in_repository
 from reconciler.control.recipe import recipe
 from reconciler.control.secrets import Secrets
 from reconciler.control.wanted import Wanted
 from reconciler.environment import Environments
 from reconciler.model.failure import Failure
 from reconciler.model.names import EnvironmentId, ReleaseId, WorkerId
-from reconciler.model.problem import Problem
 from reconciler.model.progress import Progress, silent
 from reconciler.source.tree import Tree
 from reconciler.worker.crew import Crew
@@ -119,9 +118,7 @@ class Trials:
             return await self._engine.start(spec, candidate=True)
         except Failure as failure:
             self._secrets.veil.failure(failure)
-            failure.problems = tuple(_in_repository(problem, wanted.folder) for problem in failure.problems)
-            home = self.folders.release(wanted.name, release)
-            failure.detail = failure.detail and failure.detail.replace(f"{home}/", "")
+            in_repository(failure, wanted.folder, self.folders.release(wanted.name, release))
             raise
 
 
@@ -148,8 +145,3 @@ async def trials(
         os.close(lifeline)
         with suppress(OSError):
             shutil.rmtree(folders.run)
-
-
-def _in_repository(problem: Problem, folder: str) -> Problem:
-    """A worker names files as seen from its own folder."""
-    return replace(problem, file=posixpath.normpath(posixpath.join(folder, problem.file))) if problem.file else problem

@@ -70,13 +70,13 @@ async def _nothing(app: FastAPI) -> AsyncIterator[None]:
 
 def load(entry: str, code: str, title: str) -> Application:
     """Import the service. Raises `Faulty`."""
-    module, value = _import(entry, code)
+    module, value = _import(entry, code, "entry")
     return _as_application(value, entry.partition(":")[2], module, code, title)
 
 
 def find(name: str, code: str) -> Callable[..., Any]:
     """A function that cron calls, `module:function`. Raises `Faulty`."""
-    module, value = _import(name, code)
+    module, value = _import(name, code, "call")
     if not callable(value):
         place = Place(_relative(getattr(module, "__file__", None), code))
         message = (
@@ -86,7 +86,8 @@ def find(name: str, code: str) -> Callable[..., Any]:
     return value
 
 
-def _import(entry: str, code: str) -> tuple[ModuleType, object]:
+def _import(entry: str, code: str, field: str) -> tuple[ModuleType, object]:
+    """`field` is where the manifest says it."""
     module_name, _, attribute = entry.partition(":")
     try:
         module = importlib.import_module(module_name)
@@ -96,9 +97,13 @@ def _import(entry: str, code: str) -> tuple[ModuleType, object]:
     except AttributeError as error:
         if _is_of_service(error.__traceback__, code):
             raise Faulty(fault_of(error, "ImportFailed", code)) from error
-        raise Faulty(_no_attribute(module, attribute, code)) from error
+        raise Faulty(_no_attribute(module, attribute, code, field)) from error
     except BaseException as error:
-        raise Faulty(fault_of(error, "ImportFailed", code)) from error
+        fault = fault_of(error, "ImportFailed", code)
+        if _is_missing(module_name, error, code):
+            file = f"{module_name.replace('.', '/')}.py"
+            fault = replace(fault, remedy=f"add {file} to the service's folder, or name another module in `{field}`")
+        raise Faulty(fault) from error
     return module, value
 
 
@@ -160,9 +165,16 @@ def _takes_three(value: Callable[..., Any]) -> bool:
     return True
 
 
-def _no_attribute(module: ModuleType, attribute: str, code: str) -> Fault:
+def _is_missing(module: str, error: BaseException, code: str) -> bool:
+    """The module itself is not there, rather than one that it wants."""
+    sought = isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")
+    return sought and not _is_of_service(error.__traceback__, code)
+
+
+def _no_attribute(module: ModuleType, attribute: str, code: str, field: str) -> Fault:
     place = Place(_relative(getattr(module, "__file__", None), code))
-    return Fault("ImportFailed", f"{_name(module, place)} has no attribute {attribute}.", place=place)
+    remedy = f"define {attribute} there, or name another in `{field}`"
+    return Fault("ImportFailed", f"{_name(module, place)} has no attribute {attribute}.", place=place, remedy=remedy)
 
 
 def _name(module: ModuleType, place: Place) -> str:
@@ -177,17 +189,21 @@ def fault_of(error: BaseException, reason: Reason, code: str) -> Fault:
 
 
 def _remedy(error: BaseException, code: str) -> str | None:
-    """What to do where the error leads astray: it names a module of Python, and the service has one called alike."""
+    """What to do about a module that is not there, or that is not the one which was meant."""
     name = None
     if isinstance(error, ImportError):
         name = error.name
     elif isinstance(error, AttributeError) and isinstance(error.obj, ModuleType):
         name = error.obj.__name__
     module = (name or "").partition(".")[0]
-    if module not in sys.stdlib_module_names:
-        return None
     own = next((own for own in (f"{module}.py", module) if (Path(code) / own).exists()), None)
+    if module not in sys.stdlib_module_names:
+        return _where_from(module) if isinstance(error, ModuleNotFoundError) and own is None else None
     return f"rename {own}: Python has a module {module} of its own, which is the one that is imported" if own else None
+
+
+def _where_from(module: str) -> str:
+    return f"if {module} is in a package, add that to `requirements`; if in this repository, add its path to `watch`"
 
 
 def _sentence(error: BaseException, reason: Reason) -> str:
@@ -198,13 +214,19 @@ def _sentence(error: BaseException, reason: Reason) -> str:
     if isinstance(error, SyntaxError):
         text = f"{type(error).__name__}: {error.msg}"
     else:
-        text = "".join(traceback.format_exception_only(error)).strip()
+        text = _without_path("".join(traceback.format_exception_only(error)).strip(), error)
     return text.splitlines()[0] if text else type(error).__name__
 
 
 def _detail(error: BaseException) -> str:
     """The traceback without our own frames and without those of the import system."""
-    return "".join(traceback.TracebackException(type(error), error, _first_foreign(error.__traceback__)).format())
+    told = "".join(traceback.TracebackException(type(error), error, _first_foreign(error.__traceback__)).format())
+    return _without_path(told, error)
+
+
+def _without_path(text: str, error: BaseException) -> str:
+    """`cannot import name 'x' from 'y'` goes on with where y lies on this machine: long, and nobody's business."""
+    return text.replace(f" ({error.path})", "") if isinstance(error, ImportError) and error.path else text
 
 
 def _first_foreign(trace: TracebackType | None) -> TracebackType | None:

@@ -108,7 +108,8 @@ class Worker:
                     await self._told.wait()
         except TimeoutError:
             raise Stalled(
-                Reason.START_TIMED_OUT, f"{self.release} was not ready within {within:g} s and was killed"
+                Reason.START_TIMED_OUT,
+                f"{self.release} was not ready within {within:g} s and was killed; timeout.start allows more",
             ) from None
         if self.state == "ready":
             return

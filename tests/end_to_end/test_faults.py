@@ -43,6 +43,7 @@ def test_a_release_that_cannot_start_never_takes_traffic(shared: Platform, fault
     assert shared.version(name) == "1"
     assert shared.condition(name)["status"] == "False"
     assert shared.condition(name, "Stalled")["reason"] in reasons
+    assert str(shared.data / "releases") not in (shared.service(name)["detail"] or ""), "files as they are in git"
     shared.deploy(service(name, "2"))
     assert shared.version(name) == "2"
     assert not shared.condition(name, "Stalled")

@@ -182,6 +182,32 @@ def test_what_does_not_import_says_why_and_where(
     assert worker.exited() == 3
 
 
+REMEDIES = {
+    "the module of the entry": (
+        {"main.py": ""},
+        "add router.py to the service's folder, or name another module in `entry`",
+    ),
+    "the name in it": ({"router.py": "app = 1"}, "define router there, or name another in `entry`"),
+    "a package": (
+        {"router.py": "import not_here.at_all"},
+        "if not_here is in a package, add that to `requirements`; if in this repository, add its path to `watch`",
+    ),
+    "a module of its own": ({"router.py": "import own.deep", "own/__init__.py": ""}, None),
+    "a name in a package": ({"router.py": "from fastapi import APIRuter"}, None),
+}
+
+
+@pytest.mark.parametrize(("code", "remedy"), REMEDIES.values(), ids=REMEDIES.keys())
+def test_what_is_missing_is_told_with_what_to_do(zygote: Zygote, code: dict[str, str], remedy: str | None) -> None:
+    assert zygote.fork(code).failed()["remedy"] == remedy
+
+
+def test_a_name_that_a_package_has_not_is_told_without_where_that_lies(zygote: Zygote) -> None:
+    failure = zygote.fork({"router.py": "from fastapi import APIRuter"}).failed()
+    assert failure["message"].startswith("ImportError: cannot import name 'APIRuter' from 'fastapi'")
+    assert "site-packages" not in failure["message"] + failure["detail"]
+
+
 STARTUPS = {
     "lifespan of the router": """
 import contextlib
