@@ -8,7 +8,7 @@ before it handed the connection back, and the beginning of a head whose rest is 
 import socket
 from typing import TYPE_CHECKING, Final
 
-from reconciler.inside.head import HEAD_LIMIT, Head, read_head
+from reconciler.inside.head import EMPTY_LINE, HEAD_LIMIT, Head, read_head
 from reconciler.inside.passing import send_connection
 
 if TYPE_CHECKING:
@@ -93,6 +93,9 @@ class Connection:
             kept = self.unread[self._taken : self._taken + HEAD_LIMIT + 1]
             head = self._read(kept) or self._look(kept)
         self._is_unfinished = head is None
+        if head is None and self.unread[self._taken :] == EMPTY_LINE:
+            self.unread = b""
+            self._taken = 0
         return head
 
     def _look(self, kept: bytes) -> Head | None:

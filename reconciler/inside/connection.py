@@ -216,6 +216,9 @@ class Connection(Patient):
         scope[REQUEST_KEY] = request_id if self.fd >= 0 else PrivateId(request_id)
         # The WebSocket protocol and, through uvicorn, this request's cycle take their headers from here.
         self.server_state.default_headers = traffic.headers(request_id)
+        if self.expect_100_continue and self.parser.get_http_version() == "1.0":
+            # It would take the leave to go on for the answer.
+            self.expect_100_continue = False
         _headers_are_complete(self)
 
     def _read_extensions(self) -> str | None:

@@ -20,6 +20,8 @@ FIELD_LIMIT: Final = 100
 HOST_LIMIT: Final = 255
 METHOD_LIMIT: Final = 32
 BODY_LIMIT: Final = 2**63 - 1
+EMPTY_LINE: Final = b"\r\n"
+"""Some clients end a body with a line too many (RFC 9112, 2.2): it is no beginning of the next request."""
 NOT_TAKEN: Final = "x-reconciler-not-taken"
 """So a worker that has to go answers on its private socket: the service has seen nothing of the request."""
 
@@ -231,7 +233,7 @@ def _read_carefully(data: Bytes) -> Head | None:
     window = bytes(data[: HEAD_LIMIT + 1])
     if window == b"\r":
         return None
-    start = 2 if window.startswith(b"\r\n") else 0  # some clients end a body with a line too many (RFC 9112, 2.2)
+    start = len(EMPTY_LINE) if window.startswith(EMPTY_LINE) else 0
     blank = window.find(b"\r\n\r\n", start)
     complete = 0 <= blank <= HEAD_LIMIT - 4
     text = window[start : blank + 4] if complete else window[start:]

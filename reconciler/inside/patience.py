@@ -5,7 +5,7 @@ that began has a timer of its own.
 """
 
 from .cycle import REQUEST_KEY, status_lines
-from .head import HEAD_LIMIT
+from .head import EMPTY_LINE, HEAD_LIMIT
 from .held import IDLE, READING, Held
 
 HEAD_SECONDS = 10.0
@@ -15,6 +15,8 @@ class Patient(Held):
     __slots__ = ()
 
     def _wait_for_head(self, data: bytes) -> None:
+        if data == EMPTY_LINE:
+            return
         self.unread = data
         if self.head_deadline is None:
             self.head_deadline = self.loop.call_later(HEAD_SECONDS, self._give_up_on_head)

@@ -52,6 +52,16 @@ def test_an_idle_connection_is_closed_after_a_while(hasty: tuple[Gateway, Worker
         assert answered.is_closed()
 
 
+def test_a_line_too_many_begins_no_request(hasty: tuple[Gateway, Worker]) -> None:
+    gateway, _ = hasty
+    for path, status in (("/api/none", 404), ("/api/tasks", 200)):
+        with gateway.client(get(path) + b"\r\n") as client:
+            assert client.reply().status == status
+            client.send(get("/api/none") + b"\r\n")
+            assert client.reply().status == 404
+            assert client.is_closed(), "as one that is idle"
+
+
 def test_an_idle_connection_that_begins_a_request_has_to_finish_it(hasty: tuple[Gateway, Worker]) -> None:
     gateway, _ = hasty
     with gateway.client(get("/api/none") + b"GET /api/ta") as client:

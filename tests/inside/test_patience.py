@@ -68,6 +68,18 @@ def test_a_head_that_does_not_end_is_answered_with_408(monkeypatch: pytest.Monke
     play(scenario)
 
 
+def test_a_line_too_many_begins_no_request() -> None:
+    async def scenario(busy: Traffic, client: socket.socket) -> None:
+        for number in (1, 2):
+            client.send(GET + b"\r\n")
+            await until(lambda: busy.state.total_requests == number, what="the answer")  # noqa: B023
+            # It is looked at in the turn after that of the answer.
+            await asyncio.sleep(0)
+            assert (busy.connections[0].unread, busy.connections[0].head_deadline) == (b"", None)
+
+    play(scenario)
+
+
 def test_an_idle_connection_is_closed_but_never_a_busy_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traffic, "SWEEP_SECONDS", 0.01)
     monkeypatch.setattr(traffic, "IDLE_SECONDS", 0.05)

@@ -145,6 +145,8 @@ def test_an_early_answer_does_not_lose_the_next_request(gateway: Gateway) -> Non
 def test_http_1_0_and_connection_close_end_after_the_response(gateway: Gateway) -> None:
     client = gateway.client(b"GET /api/tasks/hello HTTP/1.0\r\n\r\n")
     assert client.answer().status == 200 and client.at_end()
+    client = gateway.client(post("/api/tasks/echo", b"abc", Expect="100-continue").replace(b"HTTP/1.1", b"HTTP/1.0"))
+    assert client.answer().json["size"] == 3 and client.at_end()
     client = gateway.client(get("/api/tasks/hello", Connection="close"))
     answer = client.answer()
     assert answer.headers["connection"] == "close" and client.at_end()
