@@ -15,11 +15,13 @@ from functools import partial
 from typing import Any
 
 from reconciler.control.account import Account
+from reconciler.control.crew_trouble import CrewTrouble
 from reconciler.control.cron import Cron
+from reconciler.control.departures import Departures, ignore
 from reconciler.control.live import Live, Past
 from reconciler.control.traffic import Traffic
 from reconciler.control.watch import watch
-from reconciler.model.failure import Failure, Reason, Stalled
+from reconciler.model.failure import Stalled
 from reconciler.model.names import EnvironmentId, ReleaseId, ServiceName
 from reconciler.model.notice import Kind
 from reconciler.model.word import Word
@@ -27,9 +29,7 @@ from reconciler.store.journal import Journal, Transaction
 from reconciler.store.releases import PAST_KEPT
 from reconciler.store.rows import Phase
 from reconciler.store.unusable import StoreUnusable
-from reconciler.worker.crew import CRASH_WINDOW, Crew, trouble_of
-from reconciler.worker.processes import Process, process_crash_loop
-from reconciler.worker.worker import Worker
+from reconciler.worker.crew import Crew
 
 log = logging.getLogger(__name__)
 
@@ -50,23 +50,19 @@ class Stage:
         self._window = 0.0
         self._watching: asyncio.Task[None] | None = None
         self._crashed = asyncio.Event()
-        self._crew_trouble: Stalled | None = None
-        """What was said of the workers last: it goes when they have been well for a while."""
-        self._looping: Crew | None = None
-        self._leaving: dict[ReleaseId, EnvironmentId] = {}
-        """Still finishing what they began, out of their folders and environments."""
-        self._drains: set[asyncio.Task[None]] = set()
+        self._crew_trouble = CrewTrouble(account, self._is_live)
+        self._departures = Departures(journal, traffic)
         self._telling: set[asyncio.Task[None]] = set()
 
     @property
     def releases(self) -> set[ReleaseId]:
         """Those whose folders must stay."""
-        named = {past.release for past in self.past} | self._leaving.keys()
+        named = {past.release for past in self.past} | self._departures.releases
         return named | ({self.live.release} if self.live else set())
 
     @property
     def environments(self) -> set[EnvironmentId]:
-        named = {past.environment for past in self.past} | set(self._leaving.values())
+        named = {past.environment for past in self.past} | self._departures.environments
         return named | ({self.live.environment} if self.live else set())
 
     def restore(self, live: Live, past: Iterable[Past], parked: Live | None, window: float) -> None:
@@ -97,10 +93,10 @@ class Stage:
             if old is not None:
                 self.past.append(Past(old.release, old.environment))
                 if self._may_park(old, window):
-                    _ignore(old.crew)
+                    ignore(old.crew)
                     self._park(new, old, window)
                 else:
-                    self._retire(old)
+                    self._departures.begin(old)
         if old is not None:
             # Whoever hears that the switch is done may ask on a connection that the old release still holds.
             await old.crew.withdrawn()
@@ -128,7 +124,7 @@ class Stage:
             self._let_go_of_parked()
             others = [past for past in self.past if past.release != good.release]
             self.past = deque([*others, Past(live.release, live.environment)], PAST_KEPT)
-            self._retire(live)
+            self._departures.begin(live)
             account.word, account.trouble, account.rolled_back = word, None, None
             account.applied = account.changed = good.recipe.revision
             account.tell()
@@ -141,11 +137,10 @@ class Stage:
                 return False
             fresh = replace(live, crew=crew)
             await self._turn_to(fresh)
-            self._retire(live)
+            self._departures.begin(live)
             if self._parked is not None:
                 self._begin_to_watch(fresh, self._parked)
-            if self._account.trouble is not None and self._is_of_workers(self._account.trouble):
-                self._account.trouble = None
+            self._crew_trouble.take_back()
             self._account.tell()
         return True
 
@@ -180,11 +175,11 @@ class Stage:
             live, self.live = self.live, None
             self._account.serving = None
             if live is not None:
-                _ignore(live.crew)
+                ignore(live.crew)
                 self._traffic.drain(live.crew.workers)
             await self._traffic.remove(self.prefix)
             if live is not None:
-                self._retire(live)
+                self._departures.begin(live)
         if live is not None:
             await live.crew.withdrawn()
         self._account.happened(Kind.SERVICE_REMOVED, "git no longer holds it")
@@ -194,12 +189,11 @@ class Stage:
         async with self._turn:
             self._let_go_of_parked()
             if self.live is not None:
-                self._retire(self.live)
+                self._departures.begin(self.live)
 
     async def settle(self) -> None:
         """Wait until everybody who was to go has gone."""
-        while self._drains:
-            await asyncio.wait(self._drains)
+        await self._departures.settle()
 
     async def refuse(self, prefix: str, code: str, message: str) -> None:
         """Say why nobody serves, unless somebody does."""
@@ -223,7 +217,7 @@ class Stage:
         """Turn the traffic, and say who had it. Only the new crew is listened to from the first moment on."""
         old, self.live = self.live, new
         if old is not None:
-            _ignore(old.crew)
+            ignore(old.crew)
             self._traffic.drain(old.crew.workers)
             old.crew.stand_down()
         self._traffic.drained(new.crew.workers)
@@ -264,7 +258,7 @@ class Stage:
                 return
             self._parked = None
             if trouble is None or not old.crew.ready:
-                self._retire(old)
+                self._departures.begin(old)
             else:
                 await self._take_back(new, old, trouble)
 
@@ -279,7 +273,7 @@ class Stage:
         account.rolled_back = f"{trouble.message}; {good.release} took the traffic back"
         account.applied = account.changed = good.recipe.revision
         account.tell()
-        self._retire(bad)
+        self._departures.begin(bad)
         account.happened(Kind.ROLLED_BACK, account.rolled_back, bad.release, data=given_back(bad, good))
         about = {"service": account.name, "release": good.release, "reason": trouble.reason}
         log.warning(account.rolled_back, extra=about)
@@ -298,18 +292,19 @@ class Stage:
         self._stop_watching()
         parked, self._parked = self._parked, None
         if parked is not None:
-            self._retire(parked)
+            self._departures.begin(parked)
 
     # Workers that come and go
 
     def _attend(self, live: Live) -> None:
         live.crew.on_change = self._crew_changed
-        live.crew.on_trouble = self._crew_in_trouble
-        live.crew.processes.on_crash_loop = partial(self._process_crash_looped, live.crew)
-        live.crew.processes.on_calm = partial(self._calm_again, live.crew)
+        self._crew_trouble.attend(live.crew)
+
+    def _is_live(self, crew: Crew) -> bool:
+        return self.live is not None and self.live.crew is crew
 
     def _crew_changed(self, crew: Crew) -> None:
-        if self.live is None or self.live.crew is not crew:
+        if not self._is_live(crew):
             return
         if crew.crashes:
             self._crashed.set()
@@ -319,65 +314,13 @@ class Stage:
 
     async def _follow(self, crew: Crew) -> None:
         """Tell the gateway how the crew is by now; another may have got the traffic in the same turn of the loop."""
-        if self.live is None or self.live.crew is not crew:
+        if not self._is_live(crew):
             return
         if _is_down(crew):
             name = self._account.name
             await self._traffic.refuse(self.prefix, name, "crash_loop", f"{name} keeps crashing")
         else:
             await self._traffic.point(self.prefix, crew)
-
-    def _crew_in_trouble(self, crew: Crew) -> None:
-        if crew.crash_looping and self._looping is not crew:
-            self._looping = crew
-            self._crash_looped(trouble_of(crew), crew)
-        self._account.trouble = self._crew_trouble = trouble_of(crew)
-        asyncio.get_running_loop().call_later(CRASH_WINDOW, self._calm_again, crew)
-        self._account.tell()
-
-    def _process_crash_looped(self, crew: Crew, process: Process) -> None:
-        trouble = process_crash_loop(crew.spec.release, process)
-        if self._account.trouble is None or self._account.trouble.reason is not Reason.CRASH_LOOP:
-            self._crash_looped(trouble, crew)
-        self._account.trouble = trouble
-        self._account.tell()
-
-    def _crash_looped(self, trouble: Failure, crew: Crew) -> None:
-        self._account.happened(Kind.CRASH_LOOPED, trouble.message, crew.spec.release)
-        about = {"service": self._account.name, "release": crew.spec.release, "reason": trouble.reason}
-        log.warning(trouble.message, extra=about)
-
-    def _calm_again(self, crew: Crew) -> None:
-        """A crew that has stopped crashing is well again; nobody has to say so."""
-        trouble = self._account.trouble
-        if self.live is None or self.live.crew is not crew or crew.in_trouble or trouble is None:
-            return
-        self._looping = None
-        if self._is_of_workers(trouble):
-            self._account.trouble = None
-            self._account.tell()
-
-    def _is_of_workers(self, trouble: Failure) -> bool:
-        return trouble is self._crew_trouble or trouble.reason is Reason.CRASH_LOOP
-
-    def _retire(self, live: Live) -> None:
-        _ignore(live.crew)
-        self._leaving[live.release] = live.environment
-        task = asyncio.create_task(self._drain(live, live.crew.retire()))
-        self._drains.add(task)
-        task.add_done_callback(self._drains.discard)
-
-    async def _drain(self, live: Live, retired: Coroutine[Any, Any, list[Worker]]) -> None:
-        try:
-            workers = await retired
-        finally:
-            self._leaving.pop(live.release, None)
-        self._traffic.drained(workers)
-        self._journal.later(partial(_write_retired, release=live.release, at=datetime.now(UTC)))
-        for worker in workers:
-            if worker.cut.total:
-                about = {"service": self._account.name, "release": live.release, "worker": worker.id}
-                log.warning("the drain cut what was not finished", extra={**about, "cut": str(worker.cut)})
 
     def _tell_soon(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
@@ -397,11 +340,6 @@ def _is_down(crew: Crew) -> bool:
     return crew.crash_looping and not crew.ready
 
 
-def _ignore(crew: Crew) -> None:
-    crew.on_change = crew.on_trouble = lambda _crew: None
-    crew.processes.on_crash_loop = lambda _process: None
-
-
 def _write_switch(entries: Transaction, *, service: ServiceName, new: Live, until: datetime | None) -> None:
     # Without its environment no next control can take it up; what was noted of that on the way may be lost.
     packages = dict(new.packages)
@@ -409,12 +347,6 @@ def _write_switch(entries: Transaction, *, service: ServiceName, new: Live, unti
     before = entries.switch(service, new.release, new.since)
     if before is not None and until is not None:
         entries.note_service(service, parked=before, watched_until=until)
-
-
-def _write_retired(entries: Transaction, *, release: ReleaseId, at: datetime) -> None:
-    row = entries.release(release)
-    if row is not None and row.phase is Phase.DRAINING:
-        entries.advance(release, Phase.RETIRED, at)
 
 
 def _write_rollback(
