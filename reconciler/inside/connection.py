@@ -158,7 +158,8 @@ class Connection(Patient):
         if self.cycle.response_complete:
             self.discarded += len(data)
             if self.discarded > DISCARD_LIMIT:
-                self.transport.abort()
+                # Not at once: many a client takes a broken pipe for a reason to read its answer, and a reset for none.
+                self._linger()
                 return
         if self.chunks is None:
             rest = data[self.left :] if len(data) > self.left else b""

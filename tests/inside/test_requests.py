@@ -142,6 +142,16 @@ def test_an_early_answer_does_not_lose_the_next_request(gateway: Gateway) -> Non
     assert client.answer().status == 200
 
 
+@pytest.mark.parametrize("framing", [{"Transfer_Encoding": "chunked"}, {"Content_Length": "50000000"}])
+def test_who_sends_without_end_after_the_answer_meets_a_broken_pipe(gateway: Gateway, framing: dict[str, str]) -> None:
+    """And no reset, at which many a client does not look for its answer any more."""
+    client = gateway.client(post("/api/tasks/ignore", b"", **framing))
+    select.select((client.sock,), (), (), 10)
+    with pytest.raises(BrokenPipeError):
+        client.send(chunked(b"x" * 10_000, end=b"") * 5000)
+    assert client.answer().json == "ignored"
+
+
 def test_http_1_0_and_connection_close_end_after_the_response(gateway: Gateway) -> None:
     client = gateway.client(b"GET /api/tasks/hello HTTP/1.0\r\n\r\n")
     assert client.answer().status == 200 and client.at_end()
