@@ -16,7 +16,7 @@ from reconciler.control.interrupted import EVENTS_READ, Interrupted, interrupted
 from reconciler.model.names import SyncId, sha_of
 from reconciler.model.notice import Kind, Notice
 from reconciler.model.statement import Word, concluded, finished, planned, rolled_back
-from reconciler.model.status import EventStatus, SyncStatus
+from reconciler.model.status import ActionStatus, EventStatus, SyncStatus
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ class Telling:
         before = tuple(word for one in self._interrupted for word in one.words(sync))
         self._interrupted = ()
         ended = self._ended_in.pop(sync.id, set())
-        if not sync.actions and self._concluded.get(sha) == sync.state:
+        if not any(map(_is_worth_telling, sync.actions)) and self._concluded.get(sha) == sync.state:
             return before
         _remember(self._concluded, sha, sync.state)
         # Held, or waiting for another service or a better moment: nobody worked at them, so no end was told.
@@ -145,6 +145,11 @@ class Telling:
 def _is_concluded(action: Mapping[str, Any]) -> bool:
     """Nobody worked at it, so it was not released, whatever it says."""
     return action["verb"] in ("hold", "remove") or action["outcome"] != "done"
+
+
+def _is_worth_telling(action: ActionStatus) -> bool:
+    """Otherwise somebody wants it to stay as it is."""
+    return action.verb != "hold" or bool(action.reason)
 
 
 def _remember(into: "OrderedDict[str, Any]", key: str, value: Any) -> None:

@@ -208,9 +208,13 @@ def test_what_was_rolled_back_is_not_said_to_be_live_by_the_next_control(tmp_pat
             control.rolls_back("tasks", NEW, OLD)
             await said(forge, NEW, expected)
         forge = Forge()
-        async with controlling(journal, forge):
+        async with controlling(journal, forge) as control:
             await said(forge, OLD, {"reconciler/tasks": "success"})
             assert forge.of(NEW) == expected
+            await control.finishes(await control.plans(NEW, tasks="hold"), "done", {"service": "tasks", "verb": "hold"})
+            await control.follows(OLD, "done")
+            await said(forge, OLD, {"reconciler/tasks": "success", AGGREGATE: "success"})
+            assert forge.of(NEW) == expected, "the commit is held back, which is no success of it"
             assert forge.deployed[-1] == Deployed(OLD, "tasks", "/api/tasks/")
 
     in_journal(tmp_path / "journal.db", scenario)
