@@ -63,11 +63,22 @@ class Api:
         try:
             async with asyncio.timeout(60):
                 response = await self._client.request(method, path, json=body, params=query, headers=headers)
+                if (onward := _onward(response)) is not None:
+                    response = await self._client.send(onward)
         except (httpx.HTTPError, TimeoutError) as error:
             raise NotNow(f"the forge does not answer: {error or type(error).__name__}") from error
         if response.is_success:
             return _json(response)
         raise _trouble(response)
+
+
+def _onward(response: httpx.Response) -> httpx.Request | None:
+    """Where a repository is that was renamed: one step, on the same host, as the same request."""
+    before, then = response.request, response.next_request
+    if then is None or then.method != before.method:
+        return None
+    is_here = (then.url.scheme, then.url.netloc) == (before.url.scheme, before.url.netloc)
+    return then if is_here else None
 
 
 def _trouble(response: httpx.Response) -> Exception:

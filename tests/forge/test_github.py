@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import httpx
 import pytest
@@ -253,6 +253,23 @@ def test_what_asks_for_patience_gets_it(
 
     telling(stand_in, scenario)
     assert len(stand_in.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "host", "arrives"),
+    [(307, "api.github.com", 1), (307, "other.example", 0), (302, "api.github.com", 0)],
+    ids=["here", "elsewhere", "as another question"],
+)
+def test_a_repository_that_was_renamed_is_found_where_github_says(status: int, host: str, arrives: int) -> None:
+    moved = {"location": f"https://{host}/repos/octo/services/statuses/{NEW}"}
+    stand_in = StandIn(passing=1, refusals=[(status, moved, {"message": "Moved"})])
+
+    async def scenario(speaker: GitHub) -> None:
+        with suppress(Refused):
+            await speaker.say(Statement(NEW, "reconciler/tasks", State.PENDING, "starting"))
+
+    telling(stand_in, scenario)
+    assert len(stand_in.calls) == arrives
 
 
 def test_a_forge_that_is_not_there_is_not_now() -> None:
