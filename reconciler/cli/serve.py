@@ -75,6 +75,7 @@ def serve(
     followed = to_host(receive, repo, branch, data) if receive else find_or_remember(repo or ".", branch, data)
     if signers is not None:
         _check_signers(signers)
+    _check_app(github_app, github_app_key)
     project = supabase_project() if supabase_mirror else (None, None)
     forget_what_is_secret()
     log.configure()
@@ -154,6 +155,21 @@ def _check_signers(file: Path) -> None:
         read_signers(file)
     except Unusable as unusable:
         raise Misconfigured(str(unusable)) from unusable
+
+
+def _check_app(app: str | None, file: Path | None) -> None:
+    if (app is None) != (file is None):
+        raise Misconfigured("--github-app and --github-app-key go together: its number, and the key that it signs with")
+    if app is None or file is None:
+        return
+    from jwt import InvalidKeyError
+
+    from reconciler.forge import App
+
+    try:
+        App(app, file.read_text()).proof()
+    except (OSError, UnicodeDecodeError, InvalidKeyError) as error:
+        raise Misconfigured(f"{file} holds no private key as GitHub makes it for an App, RSA in PEM") from error
 
 
 def supabase_project() -> tuple[str, str]:

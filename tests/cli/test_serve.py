@@ -70,6 +70,19 @@ def children_of(parent: int) -> list[int]:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
+        (["--github-app", "42", "--github-app-key", "key.pem"], "holds no private key as GitHub makes it"),
+        (["--github-app", "42"], "go together"),
+    ],
+)
+def test_an_app_that_could_prove_nothing_is_one_clear_line(tmp_path: Path, words: list[str], told: str) -> None:
+    (tmp_path / "key.pem").write_text("-----BEGIN RSA PRIVATE KEY-----\nbm8=\n-----END RSA PRIVATE KEY-----\n")
+    done = executed("serve", "--receive", *words, "--data", str(tmp_path / "data"), cwd=tmp_path)
+    assert (done.returncode, told in done.stderr, len(done.stderr.splitlines())) == (2, True, 1), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
         (["--receive", "--port", "0", "."], "it cannot follow . too"),
         (["--receive", "Tasks"], "'Tasks' is no name"),
         (["--receive", "../x"], "is no name"),
