@@ -4,6 +4,8 @@ One look every few seconds by a timer that all connections share, so that waitin
 that began has a timer of its own.
 """
 
+import select
+
 from .cycle import REQUEST_KEY, status_lines
 from .head import EMPTY_LINE, HEAD_LIMIT
 from .held import IDLE, READING, Held
@@ -53,7 +55,7 @@ class Patient(Held):
         elif self.stage == IDLE:
             self.aged = None
             self.age = 0.0 if self.unsent else self.age + seconds
-            if self.age >= limit:
+            if self.age >= limit and not self._has_arrived():
                 self.transport.close()
         elif self._is_answered_early:
             # The first look may come right after the answer; a body under way has until the second.
@@ -62,6 +64,12 @@ class Patient(Held):
             self.age += seconds
         elif self.is_busy:
             self._grow_older_with_request(seconds)
+
+    def _has_arrived(self) -> bool:
+        """A service may keep the loop busy for long, which then hears of the time first and of a request after that."""
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket"), select.POLLIN)
+        return bool(poll.poll(0))
 
     def _takes_nothing(self, seconds: float, limit: float) -> bool:
         """The client has not read for long: neither a close nor a way back comes to its end while bytes wait."""

@@ -93,6 +93,15 @@ def test_an_idle_connection_is_closed_but_never_a_busy_one(monkeypatch: pytest.M
     play(scenario)
 
 
+def test_an_idle_connection_is_not_closed_on_a_request_that_waits_to_be_read() -> None:
+    async def scenario(busy: Traffic, client: socket.socket) -> None:
+        client.send(GET)
+        busy.connections[0].grow_older(traffic.IDLE_SECONDS, traffic.IDLE_SECONDS)
+        assert (await asyncio.get_running_loop().sock_recv(client, 65536)).startswith(b"HTTP/1.1 200 ")
+
+    play(scenario)
+
+
 def test_a_client_that_ignores_its_last_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Held, "linger_seconds", 0.05)
 
