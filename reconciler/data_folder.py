@@ -147,7 +147,10 @@ def _take_lock(path: Path) -> int:
         patience = LOOK_TWICE_WITHIN if _is_alive(owner) else PREDECESSOR_GOES_WITHIN
         if time.monotonic() - began > patience:
             os.close(descriptor)
-            raise Misconfigured(f"another reconciler (pid {owner or 'unknown'}) uses this data folder: {path.parent}")
+            raise Misconfigured(
+                f"another reconciler (pid {owner or 'unknown'}) uses this data folder: {path.parent}; "
+                "choose another with --data"
+            )
         time.sleep(0.02)
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

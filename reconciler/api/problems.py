@@ -74,8 +74,14 @@ def answer_with_problems(app: FastAPI, routers: Sequence[APIRouter]) -> None:
     async def malformed(_: Request, error: RequestValidationError) -> ProblemResponse:
         # Without the input: it may hold what should not be repeated.
         faults = [Fault(where=".".join(map(str, each["loc"])), message=each["msg"]) for each in error.errors()]
-        detail = "; ".join(f"{fault.where}: {fault.message}" for fault in faults)
+        detail = "; ".join(f"{_named(fault.where)}: {fault.message}" for fault in faults)
         return problem(422, detail, errors=faults)
+
+
+def _named(where: str) -> str:
+    """What it is called by whoever asks: not whether that is a part of the path, the query or the body."""
+    place, _, name = where.partition(".")
+    return name or place
 
 
 def _methods_of(routers: Sequence[APIRouter], scope: Scope) -> list[str]:

@@ -15,7 +15,7 @@ import typer
 
 from reconciler.cli.following import followed
 from reconciler.cli.server import DATA, DataOption, JsonOption, find, segment
-from reconciler.cli.terminal import Screen, safe, say
+from reconciler.cli.terminal import Screen, complain, safe, say
 
 Record = dict[str, Any]
 
@@ -62,14 +62,17 @@ def logs(
     else:
         path = f"/v1/services/{segment(name)}/logs"
     records = followed(data, path, **wanted) if follow else find(data).lines(path, **wanted)
-    teller = Teller(Screen.of(sys.stdout))
+    teller, said = Teller(Screen.of(sys.stdout)), False
     try:
         for record in records:
+            said = True
             for line in [json.dumps(record)] if as_json else teller.lines(record):
                 say(line)
             sys.stdout.flush()
     except KeyboardInterrupt:
         raise typer.Exit from None
+    if not said and sys.stderr.isatty():
+        complain(f"{name or 'the platform'} has said nothing, or nothing that was asked for")
 
 
 class Teller:

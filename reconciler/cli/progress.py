@@ -34,7 +34,8 @@ class Progress:
     def say(self, name: str, phase: str) -> None:
         if phase == "checked":
             self._finished += 1
-        self._write(f"[{self._finished}/{self._total}] {safe(name)}: {safe(phase)}")
+        count = f"[{self._finished}/{self._total}] " if self._total else ""
+        self._write(f"{count}{safe(name)}: {safe(phase)}")
 
     def clear(self) -> None:
         """Make room for a line that stays."""

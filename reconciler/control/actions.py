@@ -176,7 +176,7 @@ def _before(lane: Lane) -> ReleaseId:
 
 def _check_that_it_can_return(row: ReleaseRow, lane: Lane) -> None:
     if row.live_at is None:
-        raise Refusal(f"{row.id} never served: it was {row.phase}")
+        raise Refusal(f"{row.id} never served, so there is nothing to go back to")
     if row.phase is Phase.FAILED:
         raise Refusal(f"{row.id} is no good ({row.reason}: {row.message}); `sync --retry` tries its digest again")
     kept = [past.release for past in lane.stage.past]

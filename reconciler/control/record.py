@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 State = Literal["done", "failed", "superseded"]
 
-MISNAMED_TOLD = 3
+ODDITIES_TOLD = 3
 
 
 class Record:
@@ -161,9 +161,10 @@ def told(action: Action, outcome: Outcome | None) -> ActionStatus:
 
 
 def passed_by(reading: Reading) -> str | None:
-    """Folders that cannot be services: nobody else would tell of them."""
-    told = [f"{problem.message}: {problem.remedy}" for problem in reading.misnamed[:MISNAMED_TOLD]]
-    more = len(reading.misnamed) - len(told)
+    """Folders that are no services, and overrides of none: nobody else would tell of them."""
+    odd = (*reading.misnamed, *reading.warnings)
+    told = [": ".join(filter(None, (one.message, one.remedy))) for one in odd[:ODDITIES_TOLD]]
+    more = len(odd) - len(told)
     return "; ".join([*told, f"and {more} more"] if more else told) or None
 
 

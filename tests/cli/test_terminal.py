@@ -70,6 +70,14 @@ def test_logs_on_a_terminal_have_signs_and_local_times(data: Path) -> None:
     ]
 
 
+def test_logs_without_a_line_say_so_to_who_looks(data: Path) -> None:
+    words = ("logs", "tasks", "--request", "nobody's", "--data", str(data))
+    code, seen = shown(*words)
+    assert (code, plain(seen)) == (0, ["reconciler: tasks has said nothing, or nothing that was asked for"])
+    piped = reconciler(*words)
+    assert (piped.returncode, piped.stdout, piped.stderr) == (0, "", "")
+
+
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 EXAMPLES = re.findall(r"^    reconciler ((?:status|history|logs)\b.*?)(?: {2,}#.*)?$", OPERATIONS, re.M)
 

@@ -114,7 +114,9 @@ def test_a_folder_whose_manifest_is_gone_is_a_removed_service(shared: Platform) 
             ("disowned", "remove", "done")
         ]
         assert shared.version("disowned") == 404
-        assert "`services/disowned` holds a router.py and no service.yaml" in shared.said()
+        odd = "`services/disowned` holds a router.py and no service.yaml, so it is no service"
+        assert odd in shared.said()
+        assert f"{odd}: add a service.yaml" in shared.sync()["message"]
     shared.deploy(service("disowned", "2"))
     assert shared.version("disowned") == "2"
 

@@ -172,7 +172,8 @@ def test_a_data_folder_in_use_is_one_clear_line(data: Path) -> None:
     with platform(data) as first:
         first.started("control")
         said = refused(data)
-        assert said == f"reconciler: another reconciler (pid {first.process.pid}) uses this data folder: {data}"
+        used = f"another reconciler (pid {first.process.pid}) uses this data folder: {data}"
+        assert said == f"reconciler: {used}; choose another with --data"
         assert alive({first.process.pid})
 
 
