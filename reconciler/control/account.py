@@ -19,6 +19,7 @@ from reconciler.model.status import Condition
 from reconciler.model.verdict import Report
 from reconciler.model.word import Word
 from reconciler.store.journal import Journal
+from reconciler.store.releases import FAILED_KEPT
 from reconciler.store.rows import EventRow
 
 
@@ -53,6 +54,13 @@ class Account:
         self._feed = feed
         if not self.conditions:
             self.tell()
+
+    def condemn(self, digest: Digest, failure: Failure) -> None:
+        """It is not tried again. Of a service that always fails the last ones are remembered, as in the journal."""
+        self.failed.pop(digest, None)
+        self.failed[digest] = failure
+        while len(self.failed) > FAILED_KEPT:
+            del self.failed[next(iter(self.failed))]
 
     def tell(self) -> None:
         """Say anew how the service stands, from the facts as they are now."""

@@ -351,7 +351,7 @@ class Lane:
     def _failed(self, wanted: Wanted, failure: Failure) -> Outcome:
         self.account.trouble = failure
         if isinstance(failure, Stalled):
-            self.account.failed[wanted.ingredients.digest] = failure
+            self.account.condemn(wanted.ingredients.digest, failure)
         elif failure.reason is not Reason.SUPERSEDED:
             self._retry.after(failure)
         self._warn(failure)

@@ -269,7 +269,8 @@ class Stage:
         await self._turn_to(good)
         self.past = deque((past for past in self.past if past.release != good.release), PAST_KEPT)
         account = self._account
-        account.trouble = account.failed[bad.ingredients.digest] = trouble
+        account.trouble = trouble
+        account.condemn(bad.ingredients.digest, trouble)
         account.rolled_back = f"{trouble.message}; {good.release} took the traffic back"
         account.applied = account.changed = good.recipe.revision
         account.tell()

@@ -21,6 +21,8 @@ from reconciler.store.tables import FailedDigest, Number, Release, Service
 
 RELEASES_KEPT = 100
 """Finished ones per service; the live one is always kept, and those it could go back to."""
+FAILED_KEPT = 100
+"""Digests per service that are not tried again. Who comes back to an older one asks for something new."""
 PAST_KEPT = 2
 """How many releases a service can go back to."""
 
@@ -128,6 +130,7 @@ class ReleaseEntries(Entries):
             key = {"service": row["service"], "digest": row["digest"]}
             self._connection.execute(delete(FailedDigest).filter_by(**key))
             self._connection.execute(_INSERT_FAILED, {**key, "release": release, "at": at, **told})
+            self._forget_failed(row["service"])
 
     def release(self, release: ReleaseId) -> ReleaseRow | None:
         row = self._connection.execute(select(Release.__table__).where(Release.id == release)).mappings().first()
@@ -170,6 +173,11 @@ class ReleaseEntries(Entries):
         if service is not None:
             forgiven = forgiven.where(FailedDigest.service == service)
         return self._connection.execute(forgiven).rowcount
+
+    def _forget_failed(self, service: str) -> None:
+        of = FailedDigest.service == service
+        kept = select(FailedDigest.digest).where(of).order_by(FailedDigest.at.desc()).limit(FAILED_KEPT)
+        self._connection.execute(delete(FailedDigest).where(of, FailedDigest.digest.not_in(kept)))
 
     def _next_number(self, service: str) -> int:
         last = self._connection.execute(_LAST_NUMBER, {"key": service}).scalar()

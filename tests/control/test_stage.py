@@ -10,6 +10,8 @@ import pytest
 
 from reconciler.control.actions import Actions
 from reconciler.control.folders import Folders
+from reconciler.model.failure import Reason, Stalled
+from reconciler.model.names import Digest
 from reconciler.model.word import Word
 from reconciler.store.unusable import StoreUnusable
 from reconciler.worker.crew import Crew
@@ -108,6 +110,19 @@ def test_what_a_next_control_needs_is_written_down_with_the_switch(tmp_path: Pat
         await scene.stage.switch(new, 0.0)
         row = await scene.journal.release(new.release)
         assert row is not None and row.environment == new.environment
+
+    on_stage(tmp_path, scenario)
+
+
+def test_of_what_failed_as_much_is_remembered_as_in_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.control.account.FAILED_KEPT", 3)
+
+    async def scenario(scene: Scene) -> None:
+        for digest in "abcdeb":
+            scene.account.condemn(Digest(digest), Stalled(Reason.TESTS_FAILED, "a case failed"))
+        assert [*scene.account.failed] == ["d", "e", "b"]
 
     on_stage(tmp_path, scenario)
 

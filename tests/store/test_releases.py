@@ -210,3 +210,20 @@ def test_what_a_service_could_go_back_to_is_found_and_kept_however_much_failed_s
         assert await journal.release(ReleaseId("tasks-1")) is None
 
     in_journal(place, scenario)
+
+
+def test_of_a_service_that_always_fails_the_last_failures_are_remembered(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(releases, "FAILED_KEPT", 3)
+
+    async def scenario(journal: Journal) -> None:
+        for moment, letter in enumerate("abcdeb"):
+            await journal.fail(await begin(journal, letter=letter), Reason.TESTS_FAILED, "a case failed", at(moment))
+        other = await begin(journal, REPORTS, letter="a")
+        await journal.fail(other, Reason.TESTS_FAILED, "a case failed", at(0))
+        kept = [row.digest for row in await journal.failed_digests(TASKS)]
+        assert kept == [code(letter).digest for letter in "deb"]
+        assert len(await journal.failed_digests(REPORTS)) == 1
+
+    in_journal(place, scenario)
