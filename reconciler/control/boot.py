@@ -19,7 +19,7 @@ from reconciler.control.folders import Folders
 from reconciler.control.live import Live, Past
 from reconciler.control.recipe import Recipe
 from reconciler.model.failure import Failure, Reason
-from reconciler.model.names import EnvironmentId, ReleaseId, ServiceName, WorkerId
+from reconciler.model.names import EnvironmentId, ReleaseId, ServiceName
 from reconciler.model.verdict import Report
 from reconciler.store.journal import Journal, Transaction
 from reconciler.store.rows import Phase, ReleaseRow, WorkerRow
@@ -76,8 +76,9 @@ class Remains:
         wanted = live | {one.row.id: one.row for one in parked.values()}
         unfinished = {row.id: row for row in await self.journal.unfinished() if row.id not in wanted}
         rows = await self.journal.workers()
-        children = await self._children({row.environment for row in (*wanted.values(), *unfinished.values())})
-        self._end_unknown(children, live.keys() | {row.id for row in rows})
+        known = live.keys() | {row.id for row in rows}
+        for environment in {row.environment for row in (*wanted.values(), *unfinished.values())}:
+            self._spawn(self._end_unknown(environment, known))
         found = await asyncio.gather(*(self._find(row, wanted.get(row.release)) for row in rows))
         workers: dict[ReleaseId, list[Worker]] = {}
         for worker in filter(None, found):
@@ -90,7 +91,7 @@ class Remains:
         slots = asyncio.Semaphore(STARTS_AT_ONCE)
         returned = await asyncio.gather(*(self._take_up(row, workers.get(row.id, []), slots) for row in live.values()))
         for one in filter(None, returned):
-            one.live.crew.processes.start(children)
+            one.live.crew.processes.start(again=True)
         return tuple([await self._with_parked(one, parked, workers, slots) for one in returned if one is not None])
 
     async def _with_parked(
@@ -118,16 +119,10 @@ class Remains:
         while self.going:
             await asyncio.wait(self.going)
 
-    async def _children(self, environments: Iterable[EnvironmentId | None]) -> Mapping[WorkerId, int]:
-        """Everything that zygotes forked and that runs: workers, and further commands."""
-        children: dict[WorkerId, int] = {}
-        for environment in environments:
-            zygote = await self._zygote(environment)
-            children |= await zygote.children() if zygote is not None else {}
-        return children
-
-    def _end_unknown(self, children: Mapping[WorkerId, int], known: Collection[str]) -> None:
+    async def _end_unknown(self, environment: EnvironmentId | None, known: Collection[str]) -> None:
         """A fork may never have been written down: the disk was full, or control died. Commands follow releases."""
+        zygote = await self._zygote(environment)
+        children = await zygote.children() if zygote is not None else {}
         for child, pid in children.items():
             release = names_release(child)
             if release is None and child not in known:

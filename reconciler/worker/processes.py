@@ -81,13 +81,12 @@ class Processes:
     def crash_looping(self) -> Process | None:
         return next((process for process in self.all if process.crash_looping), None)
 
-    def start(self, found: Mapping[WorkerId, int] | None = None) -> None:
-        """Keep all of them running from now on; those that a former control started are taken over."""
+    def start(self, *, again: bool = False) -> None:
+        """Keep all of them running from now on; `again`: those that a former control started are taken over."""
         before = self._stopping
         for process in self.all:
             if process.name not in self._keepers:
-                pid = _pid_of(self._spec.release, process.name, found or {})
-                self._keepers[process.name] = asyncio.create_task(self._keep(process, pid, before))
+                self._keepers[process.name] = asyncio.create_task(self._keep(process, before, again=again))
 
     def stop(self) -> "asyncio.Task[None] | None":
         """Ask all of them to end, and see to it that they have when the drain is over."""
@@ -98,28 +97,28 @@ class Processes:
             self._stopping = asyncio.create_task(self._end(keepers, self._spec.drain))
         return self._stopping
 
-    async def _keep(
-        self, process: Process, found: tuple[WorkerId, int] | None, before: "asyncio.Task[None] | None"
-    ) -> None:
+    async def _keep(self, process: Process, before: "asyncio.Task[None] | None", *, again: bool) -> None:
         if before is not None:
             await asyncio.wait([before])
         while True:
-            process.state = "starting" if found is None else process.state
+            process.state = "starting"
             try:
-                await self._run(process, found)
+                await self._run(process, again=again)
             except Failure as failure:
                 log.warning(f"process {process.name}: {failure.message}", extra={"service": self._spec.service})
             except Exception:
                 log.exception("a process could not be kept", extra={"service": self._spec.service})
-            found = None
+            again = False
             self._ended(process)
             await asyncio.sleep(process.pause())
             process.restarts += 1
 
-    async def _run(self, process: Process, found: tuple[WorkerId, int] | None) -> None:
+    async def _run(self, process: Process, *, again: bool) -> None:
         """From its start, or from when it was found, to its end."""
         spec = self._spec
         zygote = await self._zygotes.of(spec.environment, spec.python)
+        # One that does not answer yet may have it, and could not start another either.
+        found = _pid_of(spec.release, process.name, await zygote.children()) if again else None
         if found is not None:
             name, pid = found
             process.forked = Forked(pid, start_time(pid))

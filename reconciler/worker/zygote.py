@@ -20,7 +20,8 @@ from reconciler.worker.spec import ReleaseSpec, WorkerSockets, command_message, 
 T = TypeVar("T")
 
 START_TIMEOUT = 60.0
-GREETED_WITHIN = 5.0
+GREETED_WITHIN = 60.0
+"""Nobody else waits meanwhile. It may be importing what a worker has found useful."""
 REAPED_EVERY = 0.01
 
 

@@ -10,6 +10,7 @@ import pytest
 from tests.end_to_end.platform import Platform, Told, eventually
 from tests.end_to_end.processes import is_alive
 from tests.end_to_end.samples import PLATFORM, service
+from tests.inside.stage import paused
 from tests.waiting import until_sync
 
 SCRIPT = """
@@ -109,6 +110,15 @@ def test_a_restart_renews_the_processes_too(shared: Platform, brake: Path) -> No
     shared.control.post("/v1/services/anew/restart").raise_for_status()
     assert ready(shared, "anew")["pid"] != first["pid"]
     until_sync(lambda: not is_alive(first["pid"]), what="the end of the old one")
+
+
+def test_a_process_is_not_started_twice_when_its_zygote_answers_late(shared: Platform, brake: Path) -> None:
+    shared.deploy(with_process("late", brake))
+    first = ready(shared, "late")
+    with paused(shared.process("zygote").pid):
+        shared.kill("control")
+        eventually(shared.is_ready, what="a control that waits for no zygote")
+    assert ready(shared, "late")["pid"] == first["pid"]
 
 
 def test_processes_live_on_when_control_dies_and_end_with_the_platform(platform: Platform, brake: Path) -> None:
