@@ -20,6 +20,7 @@ from .service import Application
 REQUEST_KEY = "reconciler.request"
 SERVER_ERROR = 500
 CLOSE = (b"connection", b"close")
+FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 
 
 NOT_ORDINARY = (0, b"")
@@ -74,6 +75,8 @@ class Cycle(RequestResponseCycle):
     is_overdue = False
     is_last = False
     """The answer says that the connection ends with it."""
+    is_unframed = False
+    """Nothing but the end of the connection tells where the answer ends: HTTP/1.0 knows no chunks."""
     status = 0
     """Of the answer, once it began."""
 
@@ -86,7 +89,13 @@ class Cycle(RequestResponseCycle):
         if message["type"] == "http.response.start":
             await self._start(message)
         else:
+            if self.is_unframed:
+                self._admit(message)
             await super().send(message)
+
+    def _admit(self, message: Any) -> None:
+        """uvicorn holds each part of a body against the length that is left of it."""
+        self.expected_content_length = len(message.get("body", b""))
 
     async def _start(self, message: Any) -> None:
         self.status = message["status"]
@@ -94,6 +103,9 @@ class Cycle(RequestResponseCycle):
         if self.waiting_for_100_continue and self.more_body and not self.body:
             # The client may send the body next or another request, and nobody can tell which.
             message = message | {"headers": [*message.get("headers", ()), CLOSE]}
+        if self.scope["http_version"] == "1.0" and not FRAMING.intersection(_names_in(message)):
+            self.is_unframed = True
+            self.chunked_encoding = False
         await RequestResponseCycle.send(self, message)
         if not self.keep_alive:
             # Or uvicorn closes while the client still sends: that is a reset, and the answer is lost.
@@ -163,6 +175,8 @@ class QuickCycle(Cycle):
         if message["type"] == "http.response.start":
             await self._start(message)
             return
+        if self.is_unframed:
+            self._admit(message)
         # Not by way of `Cycle`: a stream pays for each frame at each of its parts.
         await RequestResponseCycle.send(self, message)
 
@@ -196,6 +210,10 @@ def _ordinary_head(message: Any, given: list[tuple[bytes, bytes]]) -> tuple[int,
     (_, date), (_, request_id) = given
     first = httptools_impl.STATUS_LINE[message["status"]]
     return length, b"".join((first, b"date: ", date, b"\r\nx-request-id: ", request_id, b"\r\n", *lines, b"\r\n"))
+
+
+def _names_in(message: Any) -> set[bytes]:
+    return {name.lower() for name, _ in message.get("headers", ())}
 
 
 def _is_stream_of_events(message: Any) -> bool:

@@ -119,6 +119,16 @@ def test_head_requests_have_no_body(gateway: Gateway) -> None:
     assert client.answer().status == 200
 
 
+@pytest.mark.parametrize("path", ["stream", "hello"])
+def test_http_1_0_is_answered_without_chunks(gateway: Gateway, path: str) -> None:
+    client = gateway.client(get(f"/api/tasks/{path}").replace(b"HTTP/1.1", b"HTTP/1.0"))
+    kept = gateway.client(get(f"/api/tasks/{path}")).answer()
+    head = client._until(b"\r\n\r\n")
+    body = client.buffer + b"".join(iter(lambda: client.sock.recv(65536), b""))
+    assert b"transfer-encoding" not in head
+    assert body == kept.body
+
+
 def test_events_arrive_as_they_are_sent(gateway: Gateway, worker: Worker) -> None:
     client = gateway.client(get("/api/tasks/events"))
     head = client._until(b"\r\n\r\n")
