@@ -13,6 +13,7 @@ from reconciler.model.webhook.received import Received, Refused, Unauthentic
 from tests import webhooks
 from tests.webhooks import ENVIRON, NOTHING, PUBLIC, SECRET, SIGNING, Hook
 
+REF = {"ref": "main", "ref_type": "branch", "repository": {"full_name": "team/services"}}
 FOLLOWED = Followed(webhooks.ADDRESS, "main")
 DOORS = doors_from(ENVIRON)
 
@@ -253,6 +254,11 @@ def test_a_header_that_comes_twice_is_refused() -> None:
         ),
         pytest.param(
             webhooks.gitlab(webhooks.gitlab_pushed(after=NOTHING)), "accepted", "was deleted", id="deleted at GitLab"
+        ),
+        pytest.param(webhooks.gitea("delete", REF), "accepted", "was deleted", id="deleted at Gitea, without a push"),
+        pytest.param(webhooks.gitea("create", REF), "accepted", "a push to main", id="a branch renamed at Gitea"),
+        pytest.param(
+            webhooks.gitea("delete", {**REF, "ref_type": "tag"}), "ignored", "delete does not", id="a tag at Gitea"
         ),
         pytest.param(webhooks.gitlab({"object_kind": "issue"}), "ignored", "issue does not", id="an issue at GitLab"),
         pytest.param(webhooks.gitlab({}), "ignored", "Push Hook does not", id="nothing at GitLab"),

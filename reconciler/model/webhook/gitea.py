@@ -1,15 +1,15 @@
 """Gitea and Forgejo: a bare hexadecimal HMAC-SHA256 in headers of their own, and GitHub's beside it.
 
 They sign the JSON also when they send it inside a form, unlike GitHub, which signs the form. Without a secret they send
-the headers all the same, empty.
+the headers all the same, empty. Of a branch that is deleted or renamed they send no push.
 """
 
 from collections.abc import Sequence
 
-from reconciler.model.webhook.event import Event
-from reconciler.model.webhook.github import ALSO_PUSHED, push, repositories
+from reconciler.model.webhook.event import BRANCHES, Event, Push
+from reconciler.model.webhook.github import push, repositories
 from reconciler.model.webhook.provider import Provider, check_digest, digest_in, event_name, shared_secret
-from reconciler.model.webhook.received import Received, Unauthentic
+from reconciler.model.webhook.received import Payload, Received, Unauthentic
 
 BARE = ("x-forgejo-signature", "x-gitea-signature", "x-gogs-signature")
 
@@ -35,10 +35,18 @@ def understand(received: Received) -> Event:
         name=name,
         delivery=received.first_of("x-forgejo-delivery", "x-gitea-delivery", "x-gogs-delivery", "x-github-delivery"),
         is_ping=name == "ping",
-        pushes=(push(payload),) if name == "push" else (),
+        pushes=_pushes(name, payload),
         repositories=repositories(payload),
-        remark=ALSO_PUSHED if name in ("create", "delete") else "",
     )
+
+
+def _pushes(name: str, payload: Payload) -> tuple[Push, ...]:
+    if name == "push":
+        return (push(payload),)
+    branch = payload.text("ref").removeprefix(BRANCHES)
+    if name in ("create", "delete") and payload.text("ref_type") == "branch" and branch:
+        return (Push(BRANCHES + branch, deleted=name == "delete"),)
+    return ()
 
 
 GITEA: Provider[bytes] = Provider(
