@@ -20,10 +20,11 @@ import time
 from collections.abc import Sequence
 from typing import NoReturn
 
-from . import command, kernel, worker
+from . import command, kernel, process
 from .layout import freeze
 from .spare import PASSED, Spare
 from .spec import Spec
+from .worker import Inheritance
 
 ORDER = struct.Struct("=ci")
 FORK, LEARN, KILL, END = b"f", b"l", b"k", b"e"
@@ -110,7 +111,7 @@ class Stem:
             told = Spec.of(marshal.loads(_content(spec)))  # noqa: S302 - our own parent wrote it
             if told.command:
                 command.run(told, stdout, stderr)
-            worker.run(told, worker.Inheritance(socket.socket(fileno=listener), self._lifeline, stdout, stderr))
+            process.run(told, Inheritance(socket.socket(fileno=listener), self._lifeline, stdout, stderr))
         except BaseException:
             sys.excepthook(*sys.exc_info())
         finally:
@@ -221,7 +222,7 @@ class Stem:
             return
         with contextlib.suppress(BaseException):
             importlib.import_module(name)
-            worker.PRELOADED.add(name)
+            process.PRELOADED.add(name)
         freeze()
         # It has not learnt this.
         self._dismiss_spare()

@@ -17,10 +17,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from . import worker
+from . import process
 from .messages import Gone, Messages
 from .passing import channel_pair, send_connection
 from .spec import Spec
+from .worker import Inheritance
 
 SECONDS = 10
 SERVICE = Path(__file__).parent / "sample"
@@ -66,7 +67,7 @@ def _serve(folder: Path, lifeline: int, report: int) -> NoReturn:
         called: set[int] = set()
         threading.Thread(target=_ask, args=(spec.socket, called, report), daemon=True).start()
         sys.setprofile(_noting(called))
-        worker.run(spec, worker.Inheritance(listener, lifeline, *nothing))
+        process.run(spec, Inheritance(listener, lifeline, *nothing))
     finally:
         os._exit(1)
 

@@ -1,4 +1,4 @@
-"""One worker, from the fork to its end: become the service's process, start it, serve, retire.
+"""One worker: what it says of itself, and how it obeys.
 
 States: starting, ready, draining, stopped; or failed. Control reads them on the worker's socket. The order at the end
 is the promise: connections go back first, then what was begun is finished (responses, background tasks, WebSockets
@@ -6,21 +6,17 @@ until the deadline), then the service's own shutdown runs, then the process ends
 """
 
 import asyncio
-import atexit
 import contextlib
-import faulthandler
 import gc
 import logging
 import os
 import signal
 import socket
-import sys
 import sysconfig
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from . import kernel
 from .calls import Calls
@@ -30,18 +26,11 @@ from .drain import Drain
 from .gateways import Gateways
 from .lifespan import Lifespan, StartupFailed
 from .messages import Gone, Message, Messages
-from .output import NOTICE_EVERY, Output, OutputFile, Speaker
-from .redaction import Redactor
+from .output import NOTICE_EVERY, Output
 from .service import Application, Fault, Faulty, fault_of, find, imported_from, load
 from .spec import Spec
-from .streams import Lines, Records
 from .tally import Tally
 from .traffic import Traffic
-
-try:
-    from uvloop import new_event_loop
-except ImportError:
-    from asyncio import new_event_loop  # type: ignore[assignment]
 
 EXIT_FAILED = 3
 EXIT_PLATFORM_GONE = 70
@@ -50,31 +39,11 @@ LIFESPAN_SECONDS = 10.0
 FAREWELL_SECONDS = 5.0
 CANDIDATE = "RECONCILER_CANDIDATE"
 """In the environment of a worker while its release has not got the traffic."""
-INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
-"""What a service may see of the zygote's environment; everything else of its own comes with the spec."""
 
 # Known before the fork: finding out takes a millisecond.
 PACKAGES = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
 
-PRELOADED: set[str] = set()
-"""What the zygote imported only because services of this environment need it."""
-
 logger = logging.getLogger("reconciler")
-
-
-RECORDS = Records()
-
-
-def prepare() -> None:
-    """What all workers have in common, done once before any is forked."""
-    for name in [name for name in os.environ if name not in INHERITED]:
-        del os.environ[name]
-    root = logging.getLogger()
-    root.handlers[:] = [RECORDS]
-    root.setLevel(logging.INFO)
-    access = logging.getLogger("uvicorn.access")
-    access.handlers.clear()
-    access.propagate = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,72 +54,6 @@ class Inheritance:
     lifeline: int
     stdout: int
     stderr: int
-
-
-def run(spec: Spec, inheritance: Inheritance) -> NoReturn:
-    """The whole life of the process after the fork."""
-    # Not a copy of their names: touching all of them would cost a megabyte of memory that is shared until then.
-    known = next(reversed(sys.modules))
-    os.setsid()
-    kernel.rename(spec.worker)
-    kernel.seal()
-    output = _take_over_output(spec, inheritance)
-    for fd in (inheritance.listener.fileno(), inheritance.lifeline):
-        os.set_inheritable(fd, False)
-    _settle_in(spec)
-    gc.enable()
-    loop = new_event_loop()
-    kernel.give_back_zeros(id(loop), loop.__sizeof__())
-    asyncio.set_event_loop(loop)
-    status = loop.run_until_complete(Worker(spec, inheritance, output, known, loop).live())
-    _leave(output, status)
-
-
-def _take_over_output(spec: Spec, inheritance: Inheritance) -> Output:
-    os.dup2(inheritance.stdout, 1)
-    os.dup2(inheritance.stderr, 2)
-    os.close(inheritance.stdout)
-    os.close(inheritance.stderr)
-    file, speaker = OutputFile(spec.output, spec.output_limit), Speaker(spec.service, spec.release, spec.worker)
-    output = Output(file, speaker, Redactor(spec.secrets.items()))
-    sys.stdout = sys.__stdout__ = Lines(output, "stdout", 1)  # type: ignore[assignment, misc]
-    sys.stderr = sys.__stderr__ = Lines(output, "stderr", 2)  # type: ignore[assignment, misc]
-    RECORDS.output = output
-    faulthandler.enable(file=2)
-    return output
-
-
-def _settle_in(spec: Spec) -> None:
-    """Environment, folder, import path and limits of the service. Secrets exist in this process from here on."""
-    os.environ.update(spec.environ)
-    os.environ.update(spec.secrets)
-    os.chdir(spec.code)
-    sys.path[:0] = [spec.code, *spec.path]
-    _forget_namesakes(spec)
-    sys.argv[:] = [spec.entry.partition(":")[0]]
-    kernel.limit(files=spec.limits.files, memory=spec.limits.memory)
-
-
-def _forget_namesakes(spec: Spec) -> None:
-    """What a service calls its own must not turn out to be a library that the zygote has learnt."""
-    for name in PRELOADED:
-        if any((Path(folder) / file).exists() for folder in (spec.code, *spec.path) for file in (name, f"{name}.py")):
-            for loaded in [module for module in sys.modules if module == name or module.startswith(f"{name}.")]:
-                del sys.modules[loaded]
-
-
-def _leave(output: Output, status: int) -> NoReturn:
-    """Run what the service registered for its exit, but not for ever."""
-    deadline = threading.Timer(FAREWELL_SECONDS, os._exit, (status,))
-    deadline.daemon = True
-    deadline.start()
-    with contextlib.suppress(BaseException):
-        atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, Lines):
-            stream.finish()
-    output.settle(final=True)
-    os._exit(status)
 
 
 class Worker:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from . import kernel, worker
+from . import kernel, process
 from .layout import close_up, freeze, gather
 from .messages import Gone, Message, Messages
 from .output import NOTICE_EVERY, Output, OutputFile, Speaker
@@ -365,7 +365,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def prepare(lifeline: int) -> None:
     """Do first what every worker would otherwise do for the first time."""
-    worker.prepare()
+    process.prepare()
     rehearse(rounds=1)
     called = code_of_a_worker(lifeline)
     close_up()

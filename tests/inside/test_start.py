@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.inside.worker import INHERITED
+from reconciler.inside.process import INHERITED
 from tests.inside.stage import Wire, Worker, Zygote, paused
 from tests.inside.tasks import get
 from tests.waiting import until_sync
