@@ -76,6 +76,7 @@ class Processes:
         self._with_secrets = with_secrets
         self._keepers: dict[str, asyncio.Task[None]] = {}
         self._stopping: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
 
     @property
     def crash_looping(self) -> Process | None:
@@ -117,8 +118,7 @@ class Processes:
         """From its start, or from when it was found, to its end."""
         spec = self._spec
         zygote = await self._zygotes.of(spec.environment, spec.python)
-        # One that does not answer yet may have it, and could not start another either.
-        found = _pid_of(spec.release, process.name, await zygote.children()) if again else None
+        found = await self._left(zygote, process) if again else None
         if found is not None:
             name, pid = found
             process.forked = Forked(pid, start_time(pid))
@@ -132,6 +132,16 @@ class Processes:
             process.last_exit = await _end_of(zygote, name, process.forked)
         finally:
             lasting.cancel()
+
+    async def _left(self, zygote: Zygote, process: Process) -> tuple[WorkerId, int] | None:
+        """The newest that a former control left. It was about to end the others, in a restart say."""
+        # A zygote that does not answer yet may have one, and could not start another either.
+        found = _children_of(self._spec.release, process.name, await zygote.children())
+        for _, pid in found[:-1]:
+            task = asyncio.create_task(end_process(Forked(pid, start_time(pid)), self._spec.drain))
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+        return found[-1] if found else None
 
     def _lasts(self, process: Process) -> None:
         was_unwell, process.crashes = process.crash_looping, 0
@@ -178,8 +188,8 @@ def process_crash_loop(release: ReleaseId, process: Process) -> Stalled:
     return Stalled(Reason.CRASH_LOOP, f"process {process.name} of {release} {how} {process.crashes} times in a row")
 
 
-def _pid_of(release: ReleaseId, name: str, children: Mapping[WorkerId, int]) -> tuple[WorkerId, int] | None:
-    return next(((child, pid) for child, pid in children.items() if child.startswith(f"{release}:{name}.")), None)
+def _children_of(release: ReleaseId, name: str, children: Mapping[WorkerId, int]) -> list[tuple[WorkerId, int]]:
+    return [(child, pid) for child, pid in children.items() if child.startswith(f"{release}:{name}.")]
 
 
 async def _end_of(zygote: Zygote, name: WorkerId, forked: Forked) -> Exit:

@@ -121,6 +121,21 @@ def test_a_process_is_not_started_twice_when_its_zygote_answers_late(shared: Pla
     assert ready(shared, "late")["pid"] == first["pid"]
 
 
+DEAF = "import signal\nimport time\n\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(600)\n"
+
+
+def test_a_restart_that_control_did_not_live_to_finish_leaves_one_process(shared: Platform) -> None:
+    manifest = "processes: {worker: python deaf.py}\ndrain: 2s\n"
+    shared.deploy({**service("deaf", manifest=manifest), "services/deaf/deaf.py": DEAF})
+    first = ready(shared, "deaf")
+    shared.control.post("/v1/services/deaf/restart").raise_for_status()
+    second = eventually(lambda: ready(shared, "deaf")["pid"] != first["pid"] and ready(shared, "deaf"), what="another")
+    shared.kill("control")
+    eventually(shared.is_ready, what="control")
+    until_sync(lambda: not is_alive(first["pid"]), what="the end of the one that was to go")
+    assert ready(shared, "deaf")["pid"] == second["pid"]
+
+
 def test_processes_live_on_when_control_dies_and_end_with_the_platform(platform: Platform, brake: Path) -> None:
     platform.commit({"services.yaml": PLATFORM, **with_process("kept", brake)})
     platform.start()
