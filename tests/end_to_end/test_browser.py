@@ -206,14 +206,22 @@ def test_no_page_shuts_anybody_out(seen: Platform, chrome: Browser, session: tup
 def test_a_phone_shows_all_of_it_and_needs_no_sideways_scrolling(
     seen: Platform, chrome: Browser, session: tuple[str, str]
 ) -> None:
+    long = service("a-name-as-long-as-names-of-services-may-be-".ljust(63, "x"))
+    sync = f"/syncs/{seen.deploy(long)['id']}"
+    compared = "/services/shop/compare?before=shop-1&after=shop-2"
     with visiting(chrome, home(seen), session, viewport=PHONE, has_touch=True) as visitor:
-        for path in ("/", "/services/shop", "/syncs", "/events", "/services/shop/compare?before=shop-1&after=shop-2"):
+        for path in (sync, "/services/shop", "/syncs", "/events", compared):
             page = visitor.go(path)
             width = page.evaluate("document.documentElement.scrollWidth")
             assert width <= PHONE["width"], path
             assert visitor.faults() == []
-            if path == "/":
-                visitor.picture("phone")
+            if path == sync:
+                assert page.locator(".lane svg").first.evaluate("drawn => drawn.clientWidth") > PHONE["width"] / 3
+    seen.deploy(dict.fromkeys(long))
+    with visiting(chrome, home(seen), session, viewport=PHONE, has_touch=True) as visitor:
+        assert visitor.go("/").evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        assert visitor.faults() == []
+        visitor.picture("phone")
 
 
 def test_the_reference_shows_every_api_and_asks_nobody_else(visitor: Visitor) -> None:
