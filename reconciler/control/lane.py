@@ -34,6 +34,7 @@ from reconciler.store.unusable import StoreUnusable
 
 log = logging.getLogger(__name__)
 
+NOT_STARTED = "could not be started"
 BUG = "the reconciler itself failed; its log says how"
 PROBLEMS_TOLD = 20
 
@@ -145,6 +146,12 @@ class Lane:
         account.tell()
         if failure is not None and look_again:
             self._retry.after(failure)
+
+    def unserved(self, prefix: str) -> None:
+        """Tell those who ask for it there why nobody serves, unless somebody does: he does where he was proved."""
+        held = self.account.suspended or self.account.word.suspended is not None
+        code, why = ("suspended", "is suspended") if held else ("failed", NOT_STARTED)
+        self.stage.refuse_soon(prefix, code, f"{self.name} {why}")
 
     def pursue(self, order: Order) -> Work:
         """Make this digest live. A candidate of another digest has become pointless and is thrown away."""
@@ -358,7 +365,7 @@ class Lane:
         message = f"{failure.reason}: {failure.message}"
         told = {"reason": failure.reason, "problems": [asdict(one) for one in failure.problems[:PROBLEMS_TOLD]]}
         self.account.happened(Kind.RELEASE_FAILED, message, self.account.candidate, data=told)
-        self.stage.refuse_soon(wanted.prefix, "failed", f"{self.name} could not be started")
+        self.stage.refuse_soon(wanted.prefix, "failed", f"{self.name} {NOT_STARTED}")
         return Outcome("failed", failure)
 
     def _could_not_leave(self, failure: Failure) -> Outcome:

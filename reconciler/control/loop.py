@@ -177,7 +177,7 @@ class Loop:
             again = isinstance(wish, Unfit) and isinstance(wish.failure, Wait)
             lane.hold(revision, _why_held(lane, wish), request.sync, suspended=suspended, look_again=again)
             if wish is not None:
-                lane.stage.move_soon(wish.prefix)
+                lane.unserved(wish.prefix)
         self._fleet.settle(lane)
         return None
 

@@ -207,12 +207,6 @@ class Stage:
     def refuse_soon(self, prefix: str, code: str, message: str) -> None:
         self._tell_soon(self.refuse(prefix, code, message))
 
-    def move_soon(self, prefix: str) -> None:
-        """Mounted elsewhere from now on, unless somebody serves: he does where he was proved."""
-        if self.live is None and self.prefix != prefix:
-            before, self.prefix = self.prefix, prefix
-            self._tell_soon(self._traffic.move(before, prefix))
-
     async def _turn_to(self, new: Live) -> Live | None:
         """Turn the traffic, and say who had it. Only the new crew is listened to from the first moment on."""
         old, self.live = self.live, new

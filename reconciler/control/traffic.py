@@ -62,13 +62,6 @@ class Traffic:
         if self._routes.get(prefix) != route:
             await self._tell(prefix, route)
 
-    async def move(self, before: str, prefix: str) -> None:
-        """What is said of a service that cannot answer is said somewhere else from now on."""
-        route = self._routes.get(before)
-        if isinstance(route, Unready):
-            await self._tell(prefix, route)
-            await self.remove(before)
-
     async def remove(self, prefix: str) -> None:
         if self._routes.pop(prefix, None) is not None:
             await self._client.remove(prefix)

@@ -58,6 +58,21 @@ def test_a_service_that_never_had_a_good_release_answers_503(shared: Platform) -
     assert shared.version("steady") == "1"
 
 
+@pytest.mark.parametrize(("manifest", "code"), [("requirments: [six]\n", "failed"), ("suspend: true\n", "suspended")])
+def test_what_is_held_before_it_ever_served_is_not_said_to_be_starting(
+    shared: Platform, manifest: str, code: str
+) -> None:
+    name = f"unborn-{code}"
+    shared.deploy(service(name, manifest=manifest))
+
+    def told() -> object:
+        return shared.services.get(f"/api/{name}/version").json()["error"]["code"]
+
+    eventually(lambda: told() == code, what=f"503 {code}")
+    shared.deploy(service(name))
+    assert shared.version(name) == "1"
+
+
 def test_a_failed_digest_is_not_tried_again(shared: Platform) -> None:
     shared.deploy(router("stubborn", "import does_not_exist\n"))
     tried = len(shared.service("stubborn")["events"])
