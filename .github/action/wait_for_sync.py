@@ -26,7 +26,10 @@ def main() -> int:
     url, sha = os.environ["RECONCILER_URL"].rstrip("/"), os.environ["SHA"]
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         return say_error("`server` must be the control plane's address, http:// or https://", 2)
-    deadline = time.monotonic() + float(os.environ.get("SECONDS_AT_MOST", "600"))
+    try:
+        deadline = time.monotonic() + float(os.environ.get("SECONDS_AT_MOST", "600"))
+    except ValueError:
+        return say_error("`timeout` must be a number of seconds", 2)
     print(f"waiting for {sha[:8]} at {url}", flush=True)
     trouble = ""
     while True:

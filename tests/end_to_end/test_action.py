@@ -105,7 +105,7 @@ def wait_for(
     address = f"http://127.0.0.1:{platform.control_port}"
     given = {"RUN": "wait-for-sync", "SHA": sha, "SECONDS_AT_MOST": str(seconds)}
     server = {"RECONCILER_URL": address, "RECONCILER_TOKEN": platform.token}
-    done, told, _ = run(folder, **given, **{**server, **more})
+    done, told, _ = run(folder, **{**given, **server, **more})
     return done.returncode, done.stdout, told
 
 
@@ -137,3 +137,5 @@ def test_what_cannot_be_asked_is_said_at_once(platform_with_two: Platform, tmp_p
     assert (code, "id-token: write" in said) == (2, True), said
     code, said, _ = wait_for(platform_with_two, tmp_path, "0" * 40, RECONCILER_URL="file:///etc")
     assert code == 2
+    code, said, _ = wait_for(platform_with_two, tmp_path, "0" * 40, SECONDS_AT_MOST="10m")
+    assert (code, "`timeout` must be a number of seconds" in said) == (2, True), said
