@@ -174,7 +174,16 @@ class Planner:
                 )
 
             planned = await look_into(actions, reading, sides, routes=routes)
-        return PlanStatus(revision=str(revision), actions=planned)
+        failed: dict[str, Failure | None] = {action.service: self._known_failure(action) for action in actions}
+        told = (one.model_copy(update=_failing(why)) if (why := failed[one.service]) else one for one in planned)
+        return PlanStatus(revision=str(revision), actions=tuple(told))
+
+    def _known_failure(self, action: Action) -> Failure | None:
+        """Of what failed before and would be passed by."""
+        lane = self.lanes.get(action.service)
+        if lane is None or action.digest is None or action.verb is not Verb.HOLD or action.meant:
+            return None
+        return lane.account.failed.get(action.digest)
 
     async def _revision(self, ref: str | None) -> Revision:
         if ref is None:

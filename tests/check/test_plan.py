@@ -111,6 +111,10 @@ def test_a_server_plans_what_was_pushed_and_does_not_do_it(platform: Platform) -
     assert "         markdown 3.7 added\n         ~ GET /version\n" in done.stdout
     assert "would fail: ModuleNotFoundError: No module named 'no_such_module'" in done.stdout
 
+    platform.sync()
+    (broken,) = (action for action in _plan(platform)["actions"] if action["service"] == "broken")
+    assert (broken["verb"], broken["reason"], broken["problems"][0]["line"]) == ("hold", "ImportFailed", 1)
+
     platform.commit({"services.yaml": "version: 2\n"})
     planned = _plan(platform)
     assert planned["actions"] == []
