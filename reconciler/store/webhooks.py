@@ -22,12 +22,16 @@ class WebhookEntries(Entries):
     def receive(
         self, identity: str, provider: str, delivery: str, event: str, state: str, reason: str, at: datetime
     ) -> tuple[WebhookRow, bool]:
-        """Write it down, or say which it was when it came before; and whether that, or what it means now, is new."""
+        """Write it down, or say which it was when it came before; and whether that is new.
+
+        One that was ignored may count by now. One that was accepted has its sync, and stays what it was.
+        """
         known = self._connection.execute(_BY_IDENTITY, {"identity": identity}).mappings().first()
         if known is not None:
-            now = {"state": state, "reason": reason, "repeats": known["repeats"] + 1, "repeated_at": at}
+            judged = {"state": state, "reason": reason} if known["state"] == "ignored" else {}
+            now = {**judged, "repeats": known["repeats"] + 1, "repeated_at": at}
             self._connection.execute(_CHANGE, {"key": known["id"], **now})
-            return _row({**known, **now}), known["state"] != state
+            return _row({**known, **now}), judged.get("state") == "accepted"
         told = {
             "identity": identity,
             "provider": provider,
