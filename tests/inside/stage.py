@@ -283,7 +283,8 @@ class Client:
         self.sock.sendall(data)
 
     def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
-        self.send(request(method, path, body, **headers))
+        with suppress(BrokenPipeError):  # a parked worker answers before it is asked
+            self.send(request(method, path, body, **headers))
         return self.answer(method)
 
     def answer(self, method: str = "GET") -> Answer:
