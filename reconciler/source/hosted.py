@@ -20,6 +20,7 @@ from reconciler.model.names import ObjectId, Revision
 from reconciler.source.address import Address, check_branch
 from reconciler.source.commit import Commit, read_commit
 from reconciler.source.hooks import write_hooks
+from reconciler.source.leftovers import LOCKS, UNFINISHED, remove
 from reconciler.source.objects import Objects
 from reconciler.source.program import OLDEST, Git
 from reconciler.source.resolving import SHA, resolve
@@ -35,8 +36,6 @@ TENDED_AFTER = 1.0
 SECONDS = 30.0
 REPACK_SECONDS = 600.0
 VERSION = re.compile(rb"git version (\d+)\.(\d+)[\w.]*")
-LOCKS = ("*.lock", "refs/**/*.lock")
-UNFINISHED = ("objects/pack/tmp_*", "objects/pack/.tmp-*", "objects/??/tmp_*")
 DURABLE = ("-c", "core.fsync=default")
 """Nobody could give us this again."""
 
@@ -78,7 +77,7 @@ class Hosted:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_hooks(self.hooks)
-            await asyncio.to_thread(_clear, self.folder)
+            await asyncio.to_thread(remove, self.folder, (*LOCKS, *UNFINISHED))
             await asyncio.to_thread(discard, [*self.quarantines()])
         except OSError as error:
             message = f"{self.folder} cannot be written: {error.strerror}. Look at the data folder."
@@ -174,7 +173,7 @@ class Hosted:
             said = await self._git.run(*DURABLE, "repack", "--geometric=2", "-d", "-q", seconds=REPACK_SECONDS)
             if not said.well:
                 # What is pushed meanwhile lies apart.
-                await asyncio.to_thread(_remove, self.folder, UNFINISHED)
+                await asyncio.to_thread(remove, self.folder, UNFINISHED)
 
     def _do_beside(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -214,14 +213,3 @@ def _with(quarantine: Path | None, folder: Path) -> Mapping[str, str]:
 def discard(folders: Iterable[Path]) -> None:
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _clear(folder: Path) -> None:
-    """Remove what a killed git leaves: locks that nobody holds, packs that nobody finished."""
-    _remove(folder, (*LOCKS, *UNFINISHED))
-
-
-def _remove(folder: Path, patterns: Iterable[str]) -> None:
-    for pattern in patterns:
-        for left in folder.glob(pattern):
-            left.unlink(missing_ok=True)

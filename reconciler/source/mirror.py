@@ -18,6 +18,7 @@ from reconciler.model.failure import Reason, Wait
 from reconciler.model.names import ObjectId, Revision
 from reconciler.source.address import Address, Kind, check_branch, parse_address
 from reconciler.source.commit import Commit, read_commit
+from reconciler.source.leftovers import LOCKS, UNFINISHED, remove
 from reconciler.source.objects import Objects
 from reconciler.source.program import Git, Said, configured
 from reconciler.source.resolving import SHA, resolve
@@ -33,10 +34,8 @@ UNPACKED = ("-c", "core.compression=0")
 it is not worth the time that packing it takes."""
 NEAR = ("--upload-pack=git -c pack.window=0 -c pack.compression=0 -c core.compression=0 upload-pack",)
 """How a folder on this machine sends what came last: looking for resemblances, and packing, take longer than a copy."""
-UNFINISHED = (
-    *("*.lock", "refs/**/*.lock", "objects/**/*.lock"),
-    *("objects/pack/tmp_*", "objects/pack/.tmp-*", "objects/??/tmp_*"),
-)
+LEFT_BEHIND = (*LOCKS, "objects/**/*.lock", *UNFINISHED)
+"""Nobody else is at work in a mirror."""
 MOST_PACKS = 50
 """Every fetch leaves a pack; when there are more, they are put together."""
 
@@ -193,8 +192,7 @@ class Mirror:
             seconds=self._bounds.fetch_seconds,
         )  # fmt: skip
         if not said.well:
-            # Each further try would leave as much again.
-            await asyncio.to_thread(_remove_unfinished, git.folder)
+            await asyncio.to_thread(remove, git.folder, LEFT_BEHIND)
             return self._understand(said)
         if before is not None and (after := self.tip) is not None and _FORCED.search(said.err):
             self.on_rewritten(before, after)
@@ -223,7 +221,7 @@ class Mirror:
             with contextlib.suppress(Wait):
                 said = await self._git.run("repack", "--geometric=2", "-d", "-q", seconds=self._bounds.fetch_seconds)
                 if not said.well:
-                    await asyncio.to_thread(_remove_unfinished, self.folder)
+                    await asyncio.to_thread(remove, self.folder, LEFT_BEHIND)
 
     def _readable(self) -> bool:
         if self.tip is None:
@@ -266,14 +264,7 @@ def _is_repository(folder: Path) -> bool:
 
 def _clear(folder: Path) -> None:
     _discard(folder.with_name(f"{folder.name}.new"))
-    _remove_unfinished(folder)
-
-
-def _remove_unfinished(folder: Path) -> None:
-    """What a killed git leaves: locks that nobody holds, packs that nobody finished."""
-    for pattern in UNFINISHED:
-        for left in folder.glob(pattern):
-            left.unlink(missing_ok=True)
+    remove(folder, LEFT_BEHIND)
 
 
 def _empty(folder: Path) -> None:

@@ -117,9 +117,10 @@ class _Call:
         path = self._environ["PATH"]
         if shutil.which(self._command[0], path=path) is None:
             raise Wait(Reason.SOURCE_UNAVAILABLE, "The program git is not on the PATH; install git.")
+        limited = _limited(path, self._file_limit)
         try:
             process = subprocess.Popen(
-                (*_limited(path, self._file_limit), *leash(path), *self._command),
+                (*limited, *leash(path), *self._command),
                 env=dict(self._environ),
                 cwd="/",
                 stdin=subprocess.DEVNULL,
@@ -130,8 +131,8 @@ class _Call:
             )
         except OSError as error:
             raise Wait(Reason.SOURCE_UNAVAILABLE, f"git could not be started: {error.strerror}.") from error
-        if hasattr(resource, "prlimit"):
-            # Where there is no program for it. It may be over already, or have started another that is not bound by it.
+        if not limited and hasattr(resource, "prlimit"):
+            # There is no program for it. This one may be over already, or have started another that is not bound by it.
             with contextlib.suppress(OSError):
                 resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (self._file_limit, self._file_limit))
         return process
