@@ -3,12 +3,14 @@
 Each that is said is kept, and told to whoever listens, so before the first about a commit it is asked what was said.
 """
 
-from typing import Final
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final
 
 import httpx
 
 from reconciler.forge.heard import Heard
-from reconciler.forge.http import Api, Refused
+from reconciler.forge.http import Api, Refused, listed
 from reconciler.forge.links import Links
 from reconciler.model.statement import State, Statement, Word
 
@@ -43,19 +45,16 @@ class Gitea:
 
     async def _ask(self, sha: str) -> None:
         """What was said of a commit before this server started. Where nobody answers that, it is said again."""
-        for page in range(1, MOST_PAGES + 1):
-            path = f"/repos/{self._path}/commits/{sha}/status"
-            try:
-                told = await self._api.call("GET", path, page=str(page), limit=str(PER_PAGE))
-            except Refused as refused:
-                if refused.status == 401:
-                    raise
-                break
-            statuses = (told or {}).get("statuses") or ()
-            for one in statuses:
+        try:
+            async for one in listed(partial(self._statuses, sha), per_page=PER_PAGE, most=MOST_PAGES):
                 if one.get("status") in set(State):
-                    known = Statement(sha, one["context"], State(one["status"]), one.get("description") or "")
-                    self._heard.note(known)
-            if len(statuses) < PER_PAGE:
-                break
+                    self._heard.note(Statement(sha, one["context"], State(one["status"]), one.get("description") or ""))
+        except Refused as refused:
+            if refused.status == 401:
+                raise
         self._heard.asked(sha)
+
+    async def _statuses(self, sha: str, page: int) -> Sequence[dict[str, Any]]:
+        path = f"/repos/{self._path}/commits/{sha}/status"
+        told = await self._api.call("GET", path, page=str(page), limit=str(PER_PAGE))
+        return (told or {}).get("statuses") or ()

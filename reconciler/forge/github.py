@@ -14,7 +14,7 @@ from typing import Any, Final
 import httpx
 import jwt
 
-from reconciler.forge.http import Api, Refused
+from reconciler.forge.http import Api, Refused, listed
 from reconciler.forge.links import Links
 from reconciler.model.statement import MARKER, Annotation, Deployed, State, Statement, Summary, Word
 
@@ -247,15 +247,15 @@ class GitHub:
 
     # Requests
 
-    async def _pages(self, path: str, field: str | None = None) -> AsyncIterator[dict[str, Any]]:
+    def _pages(self, path: str, field: str | None = None) -> AsyncIterator[dict[str, Any]]:
         """One item after the other of what GitHub lists a hundred at a time."""
-        for page in range(1, MOST_PAGES + 1):
-            told = await self._call("GET", path, per_page=str(PER_PAGE), page=str(page))
-            items = (told or {}).get(field, ()) if field is not None else told or ()
-            for item in items:
-                yield item
-            if len(items) < PER_PAGE:
-                return
+
+        async def page(number: int) -> Sequence[dict[str, Any]]:
+            told = await self._call("GET", path, per_page=str(PER_PAGE), page=str(number))
+            items: Sequence[dict[str, Any]] = (told or {}).get(field, ()) if field is not None else told or ()
+            return items
+
+        return listed(page, per_page=PER_PAGE, most=MOST_PAGES)
 
     async def _call(self, method: str, path: str, body: Any = None, **query: str) -> Any:
         headers = {"Authorization": f"Bearer {await self._credential()}"}

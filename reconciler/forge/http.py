@@ -6,7 +6,7 @@ its rate limits). Not tried again: what it understood and refused.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +70,18 @@ class Api:
         if response.is_success:
             return _json(response)
         raise _trouble(response)
+
+
+async def listed(
+    page: Callable[[int], Awaitable[Sequence[dict[str, Any]]]], *, per_page: int, most: int
+) -> AsyncIterator[dict[str, Any]]:
+    """One item after the other of what a forge lists by pages, of `most` of them."""
+    for number in range(1, most + 1):
+        items = await page(number)
+        for item in items:
+            yield item
+        if len(items) < per_page:
+            return
 
 
 def _onward(response: httpx.Response) -> httpx.Request | None:
