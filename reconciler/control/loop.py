@@ -174,7 +174,7 @@ class Loop:
             lane.keep(revision, request.sync)
         else:
             suspended = isinstance(wish, Wanted) and wish.manifest.suspend
-            again = isinstance(wish, Unfit) and isinstance(wish.failure, Wait)
+            again = isinstance(wish, Unfit) and wish.may_pass
             lane.hold(revision, _why_held(lane, wish), request.sync, suspended=suspended, look_again=again)
             if wish is not None:
                 lane.unserved(wish.prefix)

@@ -7,7 +7,7 @@ from reconciler.control.gate import Shelf, read_suites
 from reconciler.control.wanted import Unfit, Wanted, Wish
 from reconciler.model.digest import Ingredients, fingerprint
 from reconciler.model.document import Document, Invalid, load
-from reconciler.model.failure import Failure, Reason, Stalled, Wait
+from reconciler.model.failure import Failure, Reason, Stalled
 from reconciler.model.manifest import Manifest, configuration
 from reconciler.model.names import ObjectId, Revision, ServiceName
 from reconciler.model.platform import (
@@ -42,7 +42,7 @@ class Folder:
     @property
     def must_be_read_again(self) -> bool:
         """What is wrong with it may pass without a commit."""
-        return isinstance(self.wish, Unfit) and isinstance(self.wish.failure, Wait)
+        return isinstance(self.wish, Unfit) and self.wish.may_pass
 
     @property
     def is_restless(self) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.model.digest import Ingredients
-from reconciler.model.failure import Failure
+from reconciler.model.failure import Failure, Wait
 from reconciler.model.manifest import Manifest
 from reconciler.model.names import Revision, ServiceName
 from reconciler.model.pinned_secret import PinnedSecret
@@ -48,6 +48,11 @@ class Unfit:
     prefix: str
     failure: Failure
     revision: Revision
+
+    @property
+    def may_pass(self) -> bool:
+        """Without a commit."""
+        return isinstance(self.failure, Wait)
 
     def desired(self) -> Desired:
         return Desired(invalid=self.failure.message)
